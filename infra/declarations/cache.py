@@ -1,0 +1,18 @@
+"""The settings in force on the Redis server."""
+
+from __future__ import annotations
+
+from infra import resources
+from infra.declarations.servers import Servers
+
+
+def declare(servers: Servers) -> resources.RedisParameters:
+    """The parameters, resting on the server."""
+    return resources.RedisParameters(
+        "redis-parameters",
+        {
+            "connection": servers.cache,
+            "parameters": servers.redis_parameters,
+            "upstream": [servers.redis.revision],
+        },
+    )

@@ -1,0 +1,82 @@
+"""The errors of this package.
+
+    CirclePayError
+    ├── SettingsError      a value of the stack's configuration, named by its field
+    ├── TargetError        where servers run: ports, folders, processes, binaries
+    ├── ServerError        a server that does not answer, or answers something else
+    ├── MigrationError     a migration file, named with line and column
+    ├── CatalogError       objects, roles and privileges in a database
+    ├── CacheError         settings of the cache server
+    ├── PublishError       the gate in front of the env file
+    └── VerificationError  checks that did not pass
+
+Each says what was being done (operation), to what (path), what went wrong (cause) and what to do (hint), so that a
+message read at three in the morning is enough to act on.
+"""
+
+from __future__ import annotations
+
+
+class CirclePayError(Exception):
+    """The root of every error raised on purpose by this package.
+
+    operation: what was being done, as a phrase ("start postgres").
+    path: the setting, file, folder, server or object it was done to.
+    cause: what went wrong, in one sentence.
+    hint: what to do about it, in one sentence; may be empty.
+    """
+
+    def __init__(self, operation: str, path: str, cause: str, hint: str = "") -> None:
+        self.operation = operation
+        self.path = path
+        self.cause = cause
+        self.hint = hint
+        super().__init__(self.message)
+
+    @property
+    def message(self) -> str:
+        """All four parts on one line: «operation: path: cause (hint)»."""
+        text = f"{self.operation}: {self.path}: {self.cause}"
+        return f"{text}\n  -> {self.hint}" if self.hint else text
+
+    def as_dict(self) -> dict[str, str]:
+        """The four parts for `--json`, with the error's class as `error`."""
+        return {
+            "error": type(self).__name__,
+            "operation": self.operation,
+            "path": self.path,
+            "cause": self.cause,
+            "hint": self.hint,
+        }
+
+
+class SettingsError(CirclePayError):
+    """A value of the stack's configuration is missing, malformed or refused; `path` is the setting's name."""
+
+
+class TargetError(CirclePayError):
+    """The place where servers run refused: a taken port, a foreign folder, a full disk, missing binaries."""
+
+
+class ServerError(CirclePayError):
+    """A server does not answer, refuses the credentials, or is not the server that was declared."""
+
+
+class MigrationError(CirclePayError):
+    """A migration cannot be applied, or an applied one was edited; `path` is `file:line:column`."""
+
+
+class CatalogError(CirclePayError):
+    """Objects, roles or privileges of a database cannot be read or changed."""
+
+
+class CacheError(CirclePayError):
+    """Settings or access rules of the cache server cannot be read or changed."""
+
+
+class PublishError(CirclePayError):
+    """The publish gate stayed shut; the previous env file is as it was."""
+
+
+class VerificationError(CirclePayError):
+    """At least one check of the verification did not pass."""

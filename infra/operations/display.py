@@ -1,0 +1,240 @@
+"""How results look to a person: rich tables, readable in 80 columns. `--json` never comes through here."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.measure import Measurement
+from rich.padding import Padding
+from rich.table import Table as Grid
+from rich.text import Text
+
+from infra.changes import Effect, ShownChange, describe
+from infra.operations.monitor import Table
+from infra.operations.preview import Planned
+from infra.operations.status import ServerStatus, Status
+from infra.operations.summary import Summary
+
+SHOWN_CHANGES = 12
+"""Changes of one resource that a summary shows; a fresh database has far more, and `--json` has them all."""
+
+PAST = {"is ": "was ", "has ": "had ", "lacks ": "lacked ", "does not ": "did not ", "carries ": "carried "}
+"""How a reason begins before and after the change."""
+
+UNWRAPPED = 100_000
+"""Columns where nobody looks at a screen: a name that is broken over two lines is found by no grep."""
+
+PAIRS = ("name", "value")
+"""Columns of an answer that is written downwards already."""
+
+UNITS = ("KiB", "MiB", "GiB", "TiB")
+
+
+def console() -> Console:
+    """Standard output: as wide as the terminal; without one no line is wrapped."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else UNWRAPPED)
+
+
+def as_json(value: object) -> str:
+    """Indented JSON, readable and parseable."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+def tables(console: Console, found: Iterable[Table], *, explain: bool) -> None:
+    """Every answer of the monitoring, with how to read it where asked."""
+    for table in found:
+        console.print(f"\n[bold]{table.server} · {table.name}[/bold]  [dim]{escape(table.title)}[/dim]")
+        if table.problem:
+            console.print(f"  [red]{escape(table.problem)}[/red]")
+            continue
+        if explain and table.reading:
+            console.print(f"  [italic]{escape(table.reading)}[/italic]")
+        if table.rows:
+            _answer(console, table)
+        else:
+            console.print("  [dim]nothing[/dim]")
+
+
+def _answer(console: Console, table: Table) -> None:
+    """Rows below columns, or downwards: where there is one row only, and where a row is wider than the terminal."""
+    grid = _grid(table.columns, table.rows)
+    fits = Measurement.get(console, console.options.update(max_width=UNWRAPPED), grid).maximum <= console.width
+    if table.columns == PAIRS or (fits and len(table.rows) > 1):
+        console.print(grid)
+        return
+    for number, row in enumerate(table.rows):
+        if number:
+            console.print()
+        for line in _downwards(table.columns, row):
+            console.print(line, soft_wrap=True)
+
+
+def _downwards(columns: Sequence[str], row: Sequence[Any]) -> list[Text]:
+    width = max(len(column) for column in columns)
+    values = ("" if value is None else str(value) for value in row)
+    named = zip(columns, values, strict=True)
+    return [Text.assemble(" ", (f"{column:<{width}}", "bold cyan"), "  ", value) for column, value in named]
+
+
+def _grid(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Grid:
+    grid = Grid(box=None, header_style="bold cyan", pad_edge=True)
+    for column in columns:
+        grid.add_column(Text(column), overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text("" if value is None else str(value)) for value in row))
+    return grid
+
+
+def status(console: Console, found: Status) -> None:
+    """The state of a stack, worst things coloured."""
+    for server in found.servers:
+        console.print(_server_line(server))
+    env_file = found.env_file
+    console.print(f"{_mark(not env_file.problem)} env file  {escape(env_file.path)}{_problem(env_file.problem)}")
+    checks = found.verification
+    if checks:
+        mark = "[yellow]i[/yellow]" if checks.get("failed") else _mark(True)
+        console.print(f"{mark} verified  {_verified(checks)}")
+    _drift(console, found)
+    if found.findings:
+        console.print(f"[yellow]i[/yellow] findings  {len(found.findings)}; `circlepay findings` lists them")
+    if not found.well and not found.drift_problem:
+        suffix = "" if found.stack == "local" else f" STACK={found.stack}"
+        console.print(f"\n-> `make up{suffix}` mends what can be mended without losing anything")
+
+
+def _verified(checks: Mapping[str, Any]) -> str:
+    """Counts of a verification. What failed and did not stop the `up` is structural: only a migration changes it."""
+    failed = checks.get("failed") or 0
+    waiting = f", {failed} {'waits' if failed == 1 else 'wait'} for a decision" if failed else ""
+    return f"{checks.get('passed', 0)} passed{waiting}, {checks.get('at', 'never')}"
+
+
+def _drift(console: Console, found: Status) -> None:
+    if found.drift_problem:
+        console.print(f"{_mark(False)} drift     could not be looked for: {escape(found.drift_problem)}")
+    elif found.drift is None:
+        console.print("[dim]-[/dim] drift     not looked for")
+    elif not found.drift:
+        console.print(f"{_mark(True)} drift     none")
+    else:
+        console.print(f"{_mark(False)} drift     `up` would change {len(found.drift)} resource(s)")
+        planned(console, found.drift)
+
+
+def _server_line(server: ServerStatus) -> str:
+    place = f"{server.address}:{server.port}"
+    if not server.authenticating:
+        state = "running, but not answering" if server.running else "down"
+        return f"{_mark(False)} {server.name:<9} {place}  {state}{_problem(server.problem)}"
+    facts = [f"pid {server.pid}" if server.pid else "", f"up {duration(server.uptime)}", size(server.size)]
+    return f"{_mark(True)} {server.name:<9} {place}  {server.version}  " + "  ".join(fact for fact in facts if fact)
+
+
+def _mark(good: bool) -> str:
+    return "[green]✓[/green]" if good else "[red]✗[/red]"
+
+
+def _problem(text: str) -> str:
+    return f" [red]({escape(text)})[/red]" if text else ""
+
+
+def duration(seconds: int | None) -> str:
+    """`3d 4h`, `5h 12m`, `7m 3s`: the two largest units."""
+    if seconds is None:
+        return "?"
+    units = (("d", seconds // 86400), ("h", seconds // 3600 % 24), ("m", seconds // 60 % 60), ("s", seconds % 60))
+    first = next((index for index, (_, count) in enumerate(units) if count), len(units) - 1)
+    return " ".join(f"{count}{unit}" for unit, count in units[first : first + 2])
+
+
+def size(count: int | None) -> str:
+    """Bytes in binary units with one decimal."""
+    if count is None:
+        return ""
+    if count < 1024:
+        return f"{count} B"
+    power = min((count.bit_length() - 1) // 10, len(UNITS))
+    return f"{count / 1024**power:.1f} {UNITS[power - 1]}"
+
+
+def planned(console: Console, found: Iterable[Planned]) -> None:
+    """What an `up` would do, by resource."""
+    for item in found:
+        console.print(f"  [bold]{item.operation}[/bold] {item.resource} [dim]({item.kind})[/dim]")
+        for change in item.changes:
+            console.print(f"    {escape(describe(change))}")
+
+
+def _past(change: ShownChange) -> str:
+    """A change that is done: what it took from others no longer matters, that it interrupted them does."""
+    interrupted = " (restarted)" if change["effect"] == Effect.RESTART else ""
+    reason = change["reason"]
+    now, then = next(((now, then) for now, then in PAST.items() if reason.startswith(now)), ("", ""))
+    return f"{change['action']} {change['subject']} — {then}{reason.removeprefix(now)}{interrupted}"
+
+
+def findings(console: Console, found: Sequence[dict[str, str]]) -> None:
+    """Findings with cost and remedy; what those next to each other share is said once, after the last of them."""
+    if not found:
+        console.print("No findings.")
+    for remedy, same in groupby(found, key=lambda finding: finding.get("remedy", "")):
+        group = list(same)
+        shared = group[0].get("cost", "") if len({finding.get("cost", "") for finding in group}) == 1 else ""
+        for finding in group:
+            console.print(f"[bold]{escape(finding['subject'])}[/bold]: {escape(finding['problem'])}")
+            if finding.get("cost") and not shared:
+                _indented(console, f"cost: {finding['cost']}")
+        of = f" of these {len(group)}" if len(group) > 1 else ""
+        for name, text in (("cost", shared), ("remedy", remedy)):
+            if text:
+                _indented(console, f"{name}{of}: {text}")
+
+
+def _indented(console: Console, text: str) -> None:
+    console.print(Padding(Text(text), (0, 0, 0, 4), expand=False))
+
+
+def summary(console: Console, found: Summary) -> None:
+    """What the last run did, where everything is, what to type next."""
+    value = found.as_dict()
+    console.print(
+        f"\n[bold]CirclePay stack {found.view.stack}[/bold]: `{found.run}` {found.result} in {found.seconds} s\n"
+    )
+    if found.reason:
+        console.print(f"[red]{escape(found.reason)}[/red]\n", soft_wrap=True)
+    for server in value["servers"]:
+        console.print(f"  {server['name']:<9} {server['address']}:{server['port']}  {server['version']}")
+        console.print(f"            [dim]data {escape(server['dataPath'])}[/dim]", soft_wrap=True)
+    console.print(f"  env file  {escape(value['envFile'])}", soft_wrap=True)
+    console.print(f"  verified  {_verified(value['verification'])}")
+    _done(console, found)
+    for text in value["warnings"]:
+        console.print(f"\n[yellow]warning[/yellow] {escape(text)}")
+    if value["findings"]:
+        console.print(f"\n[yellow]{len(value['findings'])} findings[/yellow] for you to decide: `circlepay findings`")
+    console.print("\n[bold]Next[/bold]")
+    commands = Grid(box=None, show_header=False, pad_edge=True, padding=(0, 0, 0, 2))
+    commands.add_column(no_wrap=True)
+    commands.add_column()
+    for command, purpose in value["next"].items():
+        commands.add_row(Text(command), Text(purpose))
+    console.print(commands)
+
+
+def _done(console: Console, found: Summary) -> None:
+    console.print("\n[bold]Created or changed[/bold]")
+    if not found.done:
+        console.print("  nothing" + (": everything was as declared" if found.result == "succeeded" else ""))
+    for item in found.done:
+        console.print(f"  [bold]{item.resource}[/bold]")
+        for change in item.changes[:SHOWN_CHANGES]:
+            console.print(f"    {escape(_past(change))}")
+        if len(item.changes) > SHOWN_CHANGES:
+            console.print(f"    [dim]and {len(item.changes) - SHOWN_CHANGES} more: `circlepay summary --json`[/dim]")

@@ -1,0 +1,210 @@
+"""How a stack is doing: both servers, the env file, drift. One part that fails hides no other."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import stat
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any
+
+from infra.endpoint import Endpoint
+from infra.errors import CirclePayError, PublishError
+from infra.operations import connections, preview
+from infra.operations.preview import Planned
+from infra.operations.stack import StackView
+
+POSTGRES_FACTS = """
+SELECT current_setting('server_version'),
+       split_part(pg_read_file('postmaster.pid'), E'\\n', 1)::int,
+       extract(epoch FROM now() - pg_postmaster_start_time())::bigint,
+       (SELECT sum(pg_database_size(oid)) FROM pg_database WHERE datallowconn)::bigint
+"""
+
+
+@dataclass(frozen=True)
+class ServerStatus:
+    """One server. running: something listens there. authenticating: it accepts the stack's credentials.
+
+    pid: process id, None when unknown. uptime: seconds. size: bytes: all databases of PostgreSQL, memory used by Redis.
+    problem: why it does not authenticate, else empty.
+    """
+
+    name: str
+    address: str
+    port: int
+    running: bool
+    authenticating: bool
+    version: str = ""
+    pid: int | None = None
+    uptime: int | None = None
+    size: int | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class EnvFileStatus:
+    """The env file. current: it holds what `up` wrote, as far as can be seen. problem: what is wrong with it, else empty."""
+
+    path: str
+    exists: bool
+    mode: str = ""
+    current: bool = False
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Status:
+    """All of it. drift: what `up` would change, None when it was not looked for. drift_problem: why it could not be.
+
+    drift_error: the same in its parts, as `CirclePayError.as_dict` names them; empty without one.
+    """
+
+    stack: str
+    servers: tuple[ServerStatus, ...]
+    env_file: EnvFileStatus
+    drift: tuple[Planned, ...] | None
+    verification: dict[str, Any]
+    findings: tuple[dict[str, str], ...] = field(default=())
+    drift_problem: str = ""
+    drift_error: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def well(self) -> bool:
+        """Whether everything is as declared, as far as it was looked at.
+
+        Checks that failed are not asked: those of a stack that is up wait for a decision, any other stopped its `up`.
+        """
+        return (
+            all(server.authenticating for server in self.servers)
+            and not self.env_file.problem
+            and not self.drift
+            and not self.drift_problem
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        plain = asdict(self)
+        plain["drift"] = None if self.drift is None else [planned.as_dict() for planned in self.drift]
+        return {**plain, "well": self.well}
+
+
+def read(view: StackView, *, look_for_drift: bool = True) -> Status:
+    """The stack as it is now. The three looks run side by side; with drift it takes as long as a `pulumi preview`."""
+    with ThreadPoolExecutor(max_workers=3) as pool:
+        postgres = pool.submit(server_status, view, "postgres")
+        redis = pool.submit(server_status, view, "redis")
+        drift, problem = _drift(view) if look_for_drift else (None, None)
+        servers = (postgres.result(), redis.result())
+    return Status(
+        stack=view.stack,
+        servers=servers,
+        env_file=env_file_status(view, drift or ()),
+        drift=drift,
+        verification=view.verification,
+        findings=tuple(view.findings),
+        drift_problem=problem.message if problem else "",
+        drift_error=problem.as_dict() if problem else {},
+    )
+
+
+def _drift(view: StackView) -> tuple[tuple[Planned, ...] | None, CirclePayError | None]:
+    try:
+        return tuple(preview.run(view.stack, project_root=view.project_root)), None
+    except CirclePayError as error:
+        return None, error
+
+
+def server_status(view: StackView, name: str) -> ServerStatus:
+    """One server, asked over the network as the stack's superuser. Never raises because it is down."""
+    server = view.server(name)
+    running = listens(server.endpoint)
+    status = partial(ServerStatus, name, server.endpoint.host, server.endpoint.port, running)
+    if not running:
+        return status(False, problem="nothing listens there")
+    ask = _postgres if name == "postgres" else _redis
+    try:
+        return status(True, **ask(view))
+    except CirclePayError as error:
+        return status(False, problem=error.cause)
+
+
+def listens(endpoint: Endpoint, timeout: float = 2.0) -> bool:
+    """Whether anything accepts connections there within `timeout` seconds."""
+    with contextlib.suppress(OSError), socket.create_connection((endpoint.host, endpoint.port), timeout):
+        return True
+    return False
+
+
+def _postgres(view: StackView) -> dict[str, Any]:
+    import psycopg
+
+    with connections.postgres(view.admin_login(), application_name="circlepay-status") as connection:
+        try:
+            row = connection.execute(POSTGRES_FACTS.encode()).fetchone()
+        except psycopg.Error:
+            return {"version": str(connection.info.server_version)}
+    version, pid, uptime, size = row or ("", None, None, None)
+    return {"version": version.partition(" ")[0], "pid": pid, "uptime": uptime, "size": size}
+
+
+def _redis(view: StackView) -> dict[str, Any]:
+    with connections.redis(view.redis_login()) as client:
+        found: dict[str, Any] = client.info("server") | client.info("memory")
+    return {
+        "version": str(found.get("valkey_version") or found["redis_version"]),
+        "pid": found["process_id"],
+        "uptime": found["uptime_in_seconds"],
+        "size": found["used_memory"],
+    }
+
+
+def env_file_status(view: StackView, drift: Iterable[Planned] = ()) -> EnvFileStatus:
+    """The env file against the stack's own URLs and keys, and against the declaration as far as `drift` knows it.
+
+    Values are compared, never shown.
+    """
+    path = view.env_file
+    try:
+        mode = stat.S_IMODE(path.lstat().st_mode)
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return EnvFileStatus(str(path), exists=False, problem="it is missing; `make up` writes it")
+    except OSError as error:
+        return EnvFileStatus(str(path), exists=True, problem=f"it cannot be read: {error.strerror}")
+    other = _other_content(view, text) or _other_than_declared(drift)
+    problems = [other] if other else []
+    if mode != 0o600:
+        problems.insert(0, f"its mode is {mode:04o}, not 0600: others may read it")
+    return EnvFileStatus(str(path), exists=True, mode=f"{mode:04o}", current=not other, problem="; ".join(problems))
+
+
+URLS = {"DATABASE_URL": "databaseUrl", "REDIS_URL": "redisUrl"}
+
+
+def _other_content(view: StackView, text: str) -> str:
+    """What the file holds that the last `up` cannot have written; empty when nothing."""
+    from infra.env_file import KEYS, read_back
+
+    try:
+        values = read_back(text)
+    except PublishError as error:
+        return f"it was edited: {error.path} {error.cause}"
+    if any(values.get(key) != view.outputs.get(output) for key, output in URLS.items()):
+        return "its URLs are not the stack's; the last `up` did not publish it, or it was edited"
+    if missing := [key for key in KEYS if key not in values]:
+        return f"it was edited: {', '.join(missing)} missing"
+    if values.keys() - {*KEYS}:
+        # Their names are not told: a line that was pasted without `=` is all name, and may be a secret.
+        return "it was edited: it has keys that are not documented"
+    return ""
+
+
+def _other_than_declared(drift: Iterable[Planned]) -> str:
+    """Why `up` would write it anew; empty when it would not, or cannot know while servers are down."""
+    changes = [change for item in drift if item.kind == "EnvFile" for change in item.changes]
+    written = [change for change in changes if change["action"] == "write" and change["subject"] == "env file"]
+    return f"it {written[0]['reason']}" if written else ""

@@ -1,0 +1,75 @@
+"""Taking over a database that was built by hand from the document, and never one that only looks like it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from infra.changes import Change, Finding
+from infra.errors import CatalogError
+from infra.postgres import migrations, structure
+from infra.postgres.facts import AppliedMigration, Catalog
+from infra.postgres.migrations import Migration
+
+_CREATE_TABLE = re.compile(
+    r"^\s*CREATE TABLE (?:IF NOT EXISTS )?(?:public\.)?([a-z_][a-z0-9_]*)", re.IGNORECASE | re.MULTILINE
+)
+
+
+def is_needed(catalog: Catalog, declared: Sequence[Migration]) -> bool:
+    """Whether tables that the first migration creates are there, but no record that it ran. Pure."""
+    ours = set(_CREATE_TABLE.findall(declared[0].text)) if declared else set()
+    return not catalog.migrations and any(table.schema == "public" and table.name in ours for table in catalog.tables)
+
+
+def preview(catalog: Catalog, declared: Sequence[Migration], *, adopt: bool) -> list[Change]:
+    """What is known of the schema's changes without replaying migrations. Raises as `plan` does."""
+    if not is_needed(catalog, declared):
+        return migrations.plan(catalog, declared)
+    _refuse_unless(adopt, catalog)
+    baseline = declared[0]
+    recorded = AppliedMigration(baseline.version, baseline.name, baseline.sha256)
+    adopted = replace(catalog, recorded=True, migrations=(recorded,))
+    return migrations.adopt([baseline]) + migrations.plan(adopted, declared)
+
+
+def plan(
+    catalog: Catalog, declared: Sequence[Migration], adopt: bool, replay: Callable[[list[Migration]], Catalog]
+) -> list[Change]:
+    """Records as applied what such a database already has; empty for every other database.
+
+    The newest version whose schema it has counts: some widened the currency by hand. replay: migrations -> the schema
+    they make. Raises CatalogError without `adopt`, or with the list of what differs.
+    """
+    if not is_needed(catalog, declared):
+        return []
+    _refuse_unless(adopt, catalog)
+    differences: list[Finding] = []
+    for count in range(len(declared), 0, -1):
+        # What repairs put back (an index, a trigger) does not stand in the way; what they cannot does.
+        differences = _blocking(catalog, replay(list(declared[:count])))
+        if not differences:
+            return migrations.adopt(declared[:count])
+    raise CatalogError(
+        "adopt the database",
+        f"database {catalog.server.database}",
+        f"it differs from {declared[0].label}: " + "; ".join(f"{item.subject} {item.problem}" for item in differences),
+        "change it until it equals the documented schema, or choose another postgres.database",
+    )
+
+
+def _blocking(catalog: Catalog, wanted: Catalog) -> list[Finding]:
+    return [
+        item for item in structure.differences(catalog, wanted) if migrations.RECORD_SCHEMA + "." not in item.subject
+    ]
+
+
+def _refuse_unless(adopt: bool, catalog: Catalog) -> None:
+    if not adopt:
+        raise CatalogError(
+            "apply the migrations",
+            f"database {catalog.server.database}",
+            "it has the documented tables, but no record of migrations",
+            "set postgres.adopt: true to compare it with the documented schema and record what it has",
+        )

@@ -1,0 +1,131 @@
+"""A session on a PostgreSQL server, as this package wants it: bounded in time, and deparsing names the same way each
+time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from infra.endpoint import Login
+from infra.errors import ServerError
+
+if TYPE_CHECKING:
+    import threading
+
+    from psycopg import Connection
+    from psycopg.sql import Composable
+
+CONNECT_TIMEOUT = 10
+"""Seconds until an address that does not answer is an error."""
+
+MAINTENANCE_DATABASE = "postgres"
+"""Exists on every server; where to be while the declared database does not exist."""
+
+LOCK_KEY = 0x636972636C650001
+"""Advisory lock that one change of a database's objects at a time holds. The number only has to be ours: «circle»,
+1."""
+
+_LOCK_POLL = 0.05
+
+
+def connect(login: Login, *, lock_timeout: float = 10.0, statement_timeout: float = 600.0) -> Connection:
+    """A session in autocommit. Timeouts in seconds. Raises ServerError; never shows the password."""
+    import psycopg
+
+    # The path is fixed so that definitions read from the catalog name objects the same way in every session, and so
+    # that a role's or database's own search_path cannot send a migration elsewhere. Compiling plans costs more than it
+    # saves.
+    options = {
+        "search_path": "public",
+        "lock_timeout": round(lock_timeout * 1000),
+        "statement_timeout": round(statement_timeout * 1000),
+        "client_min_messages": "warning",
+        "datestyle": "ISO",
+        "timezone": "UTC",
+        "standard_conforming_strings": "on",
+        "default_transaction_read_only": "off",
+        "jit": "off",
+    }
+    try:
+        return psycopg.connect(
+            host=login.endpoint.host,
+            port=login.endpoint.port,
+            user=login.user,
+            password=login.password,
+            dbname=login.database or MAINTENANCE_DATABASE,
+            autocommit=True,
+            application_name="circlepay",
+            connect_timeout=CONNECT_TIMEOUT,
+            # Said here so that no PG* variable of the user's environment has a say.
+            sslmode="prefer",
+            gssencmode="disable",
+            target_session_attrs="any",
+            options=" ".join(f"-c {name}={value}" for name, value in options.items()),
+        )
+    except psycopg.OperationalError as error:
+        raise ServerError(
+            "connect to PostgreSQL",
+            f"{login.user}@{login.endpoint}/{login.database or MAINTENANCE_DATABASE}",
+            " ".join(str(error).split()),
+            "see that the server runs and that its password is the one in the stack's state",
+        ) from None
+
+
+def reconnected(login: Login, database: str) -> Login:
+    """The same server and user, in another database."""
+    return Login(login.endpoint, login.user, login.password, database)
+
+
+@contextmanager
+def exclusive(
+    connection: Connection, cancelled: threading.Event, *, wait: float = 120.0, ask: Composable | None = None
+) -> Iterator[Any]:
+    """Holds the advisory lock of this database: who plans inside it, plans on facts nobody of ours is changing.
+
+    Asks again and again instead of waiting inside the server: a waiting session holds a snapshot, and CREATE INDEX
+    CONCURRENTLY of the lock's holder would wait for that snapshot: a deadlock. wait: seconds. ask: a query sent with
+    the request for the lock and run after it; the first column of its first row is yielded. Raises ServerError.
+    """
+    deadline = time.monotonic() + wait
+    while not (found := _try_lock(connection, ask))[0]:
+        if cancelled.is_set() or time.monotonic() > deadline:
+            raise ServerError(
+                "wait for another run",
+                connection.info.dbname,
+                f"{_holder(connection)} is changing this database" + (" (cancelled)" if cancelled.is_set() else ""),
+                "let it finish, or end that session, then run again",
+            )
+        cancelled.wait(_LOCK_POLL)
+    try:
+        yield found[1]
+    finally:
+        if not connection.closed and not connection.broken:
+            connection.execute("SELECT pg_advisory_unlock_all()")
+
+
+def _try_lock(connection: Connection, ask: Composable | None) -> tuple[bool, Any]:
+    """Two statements in one message: the second sees what was committed before the lock was given."""
+    from psycopg.sql import SQL, Literal
+
+    query = SQL("SELECT pg_try_advisory_lock({});\n{}").format(Literal(LOCK_KEY), ask or SQL("SELECT NULL"))
+    cursor = connection.execute(query)
+    row = cursor.fetchone()
+    cursor.nextset()
+    answer = cursor.fetchone()
+    return bool(row and row[0]), answer[0] if answer else None
+
+
+def _holder(connection: Connection) -> str:
+    row = connection.execute(
+        """
+        SELECT format('session %%s (%%s, since %%s)', a.pid, a.application_name, date_trunc('second', a.backend_start))
+        FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+        WHERE l.locktype = 'advisory' AND l.granted
+          AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+          AND (l.classid::bigint << 32) + l.objid::bigint = %s
+        """,
+        (LOCK_KEY,),
+    ).fetchone()
+    return str(row[0]) if row else "a session that has just ended"

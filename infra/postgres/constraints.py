@@ -1,0 +1,181 @@
+"""Constraints put back without reading rows under a lock that stops the application.
+
+PRIMARY KEY and UNIQUE: the index is built first (CONCURRENTLY on a large table), then it becomes the constraint.
+FOREIGN KEY and CHECK: NOT VALID, which holds for new rows at once, then VALIDATE, which reads the old ones while
+writers go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from infra.changes import Change, Finding
+from infra.postgres.execution import raw
+from infra.postgres.facts import Catalog, Constraint, Index, Table
+from infra.postgres.indexes import SMALL_TABLE, concurrently
+
+_KINDS = {"p": "primary key", "u": "unique constraint", "f": "foreign key", "c": "check", "x": "exclusion constraint"}
+_BY_INDEX = frozenset("pux")
+
+
+def plan(catalog: Catalog, declared: Catalog) -> list[Change]:
+    """Missing, changed and unvalidated constraints of, and on, tables and columns that exist. Keys come before what
+    refers to them. Pure.
+    """
+    tables = {(table.schema, table.name): table for table in catalog.tables}
+    names = {f"{table.schema}.{table.name}" for table in catalog.tables}
+    columns = {(column.schema, column.table, column.name) for column in catalog.columns}
+    observed = {(item.schema, item.table, item.name): item for item in catalog.constraints}
+    standing = {(index.schema, index.name): index for index in catalog.indexes}
+    built = {(index.schema, index.name): index for index in declared.indexes}
+    changes: list[Change] = []
+    for item in sorted(declared.constraints, key=lambda item: item.kind not in _BY_INDEX):
+        table = tables.get((item.schema, item.table))
+        if table is None or any((item.schema, item.table, column) not in columns for column in item.columns):
+            continue
+        if item.references and item.references not in names:
+            continue
+        found = observed.get((item.schema, item.table, item.name))
+        if item.kind in _BY_INDEX:
+            changes += _key(item, found, table, standing, built)
+        else:
+            changes += _rule(item, found)
+    return changes
+
+
+def _same(found: Constraint, item: Constraint) -> bool:
+    return (found.kind, found.definition.removesuffix(" NOT VALID")) == (
+        item.kind,
+        item.definition.removesuffix(" NOT VALID"),
+    )
+
+
+def _key(
+    item: Constraint,
+    found: Constraint | None,
+    table: Table,
+    standing: Mapping[tuple[str, str], Index],
+    built: Mapping[tuple[str, str], Index],
+) -> list[Change]:
+    if found is not None:
+        if _same(found, item) or table.bytes > SMALL_TABLE:
+            return []
+        reason = f"is «{found.definition}», declared «{item.definition}»"
+        return [_alter(item, "alter", reason, "DROP CONSTRAINT {name}, ADD CONSTRAINT {name} {definition}")]
+    index = built.get((item.schema, item.name))
+    left = standing.get((item.schema, item.name))
+    if item.kind == "x" or index is None or (left is None and table.bytes <= SMALL_TABLE):
+        return [_alter(item, "create", "is missing", "ADD CONSTRAINT {name} {definition}")]
+    changes: list[Change] = []
+    if left is not None and (not left.valid or left.definition != index.definition):
+        changes.append(_drop_index(item, left))
+        left = None
+    if left is None:
+        changes.append(_build(item, index))
+    words = "PRIMARY KEY" if item.kind == "p" else "UNIQUE"
+    template = "ADD CONSTRAINT {name} " + words + " USING INDEX {name}"
+    return [*changes, _alter(item, "create", "is missing", template, transactional=False)]
+
+
+def _drop_index(item: Constraint, left: Index) -> Change:
+    from psycopg.sql import SQL, Identifier
+
+    return Change(
+        subject=f"index {left.schema}.{left.name}",
+        action="drop",
+        reason="an interrupted run left it",
+        lock=f"SHARE UPDATE EXCLUSIVE on {item.schema}.{item.table}",
+        statement=SQL("DROP INDEX CONCURRENTLY {}").format(Identifier(left.schema, left.name)),
+        transactional=False,
+    )
+
+
+def _build(item: Constraint, index: Index) -> Change:
+    return Change(
+        subject=f"index {index.schema}.{index.name}",
+        action="create",
+        reason=f"{_KINDS[item.kind]} {item.name} is missing",
+        lock=f"SHARE UPDATE EXCLUSIVE on {item.schema}.{item.table}",
+        statement=raw(concurrently(index.definition)),
+        transactional=False,
+    )
+
+
+def _rule(item: Constraint, found: Constraint | None) -> list[Change]:
+    if found is None:
+        return [*_add(item, "create", "is missing", "ADD CONSTRAINT {name} {definition} NOT VALID"), *_validated(item)]
+    if not _same(found, item):
+        reason = f"is «{found.definition}», declared «{item.definition}»"
+        template = "DROP CONSTRAINT {name}, ADD CONSTRAINT {name} {definition} NOT VALID"
+        return [*_add(item, "alter", reason, template), *_validated(item)]
+    return _validated(item) if item.validated and not found.validated else []
+
+
+def _add(item: Constraint, action: str, reason: str, template: str) -> list[Change]:
+    # Not in the transaction of the other repairs: its lock, also on the table referred to, ends before the old rows are
+    # read.
+    return [_alter(item, action, reason, template, transactional=False)]
+
+
+def _validated(item: Constraint) -> list[Change]:
+    if not item.validated:
+        return []
+    return [
+        _alter(
+            item,
+            "validate",
+            "old rows have not been checked against it",
+            "VALIDATE CONSTRAINT {name}",
+            lock=f"SHARE UPDATE EXCLUSIVE on {item.schema}.{item.table}",
+            transactional=False,
+        )
+    ]
+
+
+def _alter(
+    item: Constraint, action: str, reason: str, template: str, *, lock: str = "", transactional: bool = True
+) -> Change:
+    from psycopg.sql import SQL, Identifier
+
+    # Braces of the definition would be taken for placeholders, so it is put in as a part of its own.
+    words = raw("ALTER TABLE {table} " + template)
+    statement = SQL("{}").format(
+        words.format(
+            table=Identifier(item.schema, item.table),
+            name=Identifier(item.name),
+            definition=raw(item.definition.removesuffix(" NOT VALID")),
+        )
+    )
+    strongest = "SHARE ROW EXCLUSIVE" if item.kind == "f" and action == "create" else "ACCESS EXCLUSIVE"
+    also = f" and {item.references}" if item.references else ""
+    return Change(
+        subject=f"{_KINDS[item.kind]} {item.schema}.{item.table}.{item.name}",
+        action=action,
+        reason=reason,
+        lock=lock or f"{strongest} on {item.schema}.{item.table}{also}",
+        statement=statement,
+        transactional=transactional,
+    )
+
+
+def findings(catalog: Catalog, declared: Catalog) -> list[Finding]:
+    """Constraints that no migration made, and large keys that differ: replacing those would stop the application."""
+    tables = {(table.schema, table.name): table for table in catalog.tables}
+    ours = {(table.schema, table.name) for table in declared.tables}
+    known = {(item.schema, item.table, item.name): item for item in declared.constraints}
+    found = []
+    for item in catalog.constraints:
+        if (item.schema, item.table) not in ours:
+            continue
+        subject = f"{_KINDS[item.kind]} {item.schema}.{item.table}.{item.name}"
+        wanted = known.get((item.schema, item.table, item.name))
+        if wanted is None:
+            drop = f"ALTER TABLE {item.schema}.{item.table} DROP CONSTRAINT {item.name}"
+            remedy = f"add a migration: either {drop}, or ADD CONSTRAINT {item.name} {item.definition}"
+            found.append(Finding(subject, f"was made by no migration: {item.definition}", remedy))
+        elif item.kind in _BY_INDEX and not _same(item, wanted) and tables[item.schema, item.table].bytes > SMALL_TABLE:
+            problem = f"is «{item.definition}», declared «{wanted.definition}»"
+            found.append(
+                Finding(subject, problem, "add a migration that replaces it at a quiet hour; the table is large")
+            )
+    return found

@@ -1,0 +1,260 @@
+"""The database itself: owner, encoding, locale, tablespace, connection limit, and the mark that says it is ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from infra.changes import Change, Finding
+from infra.errors import CatalogError
+from infra.postgres.execution import joined
+from infra.postgres.facts import Catalog, Database
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+    from psycopg.sql import Composable
+
+MARK = "circlepay: managed by CirclePay infrastructure; what is changed by hand is put back"
+"""Comment on what is ours. Only the part before the semicolon is looked at."""
+
+BUILTIN_LOCALES = {"C": 17, "C.UTF-8": 17, "PG_UNICODE_FAST": 18}
+"""Locales of the builtin provider -> first major version that has them (PostgreSQL documentation, 23.1.4)."""
+
+
+@dataclass(frozen=True)
+class DatabaseDeclaration:
+    """locale_provider: builtin, libc or icu. connection_limit: -1 is none. adopt: take over one without our mark."""
+
+    name: str = "circlepay_db"
+    owner: str = "postgres"
+    encoding: str = "UTF8"
+    locale_provider: str = "libc"
+    locale: str = "en_US.UTF-8"
+    tablespace: str = "pg_default"
+    connection_limit: int = -1
+    adopt: bool = False
+
+
+def is_ours(comment: str | None) -> bool:
+    """Whether a comment carries our mark."""
+    return (comment or "").startswith("circlepay: managed")
+
+
+def check_locale(connection: Connection, declared: DatabaseDeclaration) -> None:
+    """Raises CatalogError, naming the setting, when this server cannot make a database with the declared locale.
+
+    Asked before anything is made; reads only.
+    """
+    import psycopg
+
+    major = connection.info.server_version // 10000
+    problem = ""
+    if declared.locale_provider == "builtin":
+        first = BUILTIN_LOCALES.get(declared.locale)
+        if major < 17:
+            problem = f"PostgreSQL {major} has no builtin locale provider (17 and later have)"
+        elif first is None or major < first:
+            problem = f"the builtin provider of PostgreSQL {major} has no locale {declared.locale}"
+    elif declared.locale_provider == "icu":
+        row = connection.execute("SELECT EXISTS (SELECT FROM pg_collation WHERE collname LIKE '%-x-icu')").fetchone()
+        problem = "" if row and row[0] else "the server was built without ICU"
+    else:
+        try:
+            # The server asks its operating system for the locale when it is set as one, and this one changes nothing
+            # else.
+            connection.execute("SELECT set_config('lc_monetary', %s, true)", (declared.locale,))
+        except psycopg.errors.InvalidParameterValue:
+            problem = f"the server's operating system has no locale {declared.locale}"
+    if problem:
+        raise _locale_error(declared, connection, problem)
+
+
+def _locale_error(declared: DatabaseDeclaration, connection: Connection, problem: str) -> CatalogError:
+    setting = "postgres.localeProvider" if "provider" in problem or "ICU" in problem else "postgres.locale"
+    builtin = connection.info.server_version >= 170000
+    alternative = (
+        "localeProvider: builtin with locale: C.UTF-8" if builtin else "localeProvider: libc with locale: C.UTF-8"
+    )
+    return CatalogError(
+        "create the database",
+        setting,
+        problem,
+        f"install the locale where the server runs ({declared.locale}), or declare another one, e.g. {alternative}",
+    )
+
+
+def refuse_foreign(catalog: Catalog, declared: DatabaseDeclaration) -> None:
+    """Raises CatalogError when the database exists, is not ours, and is not to be adopted."""
+    found = catalog.database(declared.name)
+    if found is None or is_ours(found.comment) or declared.adopt:
+        return
+    raise CatalogError(
+        "take the database",
+        f"database {declared.name}",
+        "it exists on this server and was not made by this project",
+        "set postgres.adopt: true to compare it with the documented schema and take it over, or choose another "
+        "postgres.database",
+    )
+
+
+def plan(catalog: Catalog, declared: DatabaseDeclaration) -> list[Change]:
+    """What makes the database as declared; empty when it is. Pure. Raises CatalogError as refuse_foreign does.
+
+    Changes of a missing database run in another one (connection.MAINTENANCE_DATABASE).
+    """
+    refuse_foreign(catalog, declared)
+    found = catalog.database(declared.name)
+    if found is None:
+        return _create(catalog, declared)
+    changes: list[Change] = []
+    if not is_ours(found.comment):
+        changes.append(_mark(declared.name, "it was built by hand and has the documented schema"))
+    for differs, reason, clause, value in (
+        (
+            found.owner != declared.owner,
+            f"owner is {found.owner}, declared {declared.owner}",
+            "OWNER TO",
+            declared.owner,
+        ),
+        (
+            found.connection_limit != declared.connection_limit,
+            f"connection limit is {found.connection_limit}, declared {declared.connection_limit}",
+            "CONNECTION LIMIT",
+            declared.connection_limit,
+        ),
+        (not found.allows_connections, "connections to it are not allowed", "ALLOW_CONNECTIONS", True),
+    ):
+        if differs:
+            changes.append(_alter(declared.name, reason, clause, value))
+    return changes
+
+
+def _alter(name: str, reason: str, clause: str, value: str | int | bool) -> Change:
+    from psycopg.sql import SQL, Identifier, Literal
+
+    clauses = {
+        "OWNER TO": SQL("ALTER DATABASE {} OWNER TO {}"),
+        "CONNECTION LIMIT": SQL("ALTER DATABASE {} WITH CONNECTION LIMIT {}"),
+        "ALLOW_CONNECTIONS": SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}"),
+    }
+    shown = Identifier(value) if isinstance(value, str) else Literal(value)
+    return Change(
+        subject=f"database {name}",
+        action="alter",
+        reason=reason,
+        statement=clauses[clause].format(Identifier(name), shown),
+    )
+
+
+def _mark(name: str, reason: str) -> Change:
+    from psycopg.sql import SQL, Identifier, Literal
+
+    statement = SQL("COMMENT ON DATABASE {} IS {}").format(Identifier(name), Literal(MARK))
+    return Change(subject=f"database {name}", action="adopt", reason=reason, statement=statement)
+
+
+def unfinished_name(name: str) -> str:
+    """The name a database has until it carries our mark; at most 63 bytes, the limit of an identifier."""
+    return f"{name[:50]}_unfinished"
+
+
+def _create(catalog: Catalog, declared: DatabaseDeclaration) -> list[Change]:
+    from psycopg.sql import SQL, Identifier
+
+    if declared.tablespace not in catalog.tablespaces:
+        raise CatalogError(
+            "create the database",
+            "postgres.tablespace",
+            f"the server has no tablespace {declared.tablespace}",
+            f"it has {', '.join(catalog.tablespaces)}; create it, or declare one of these",
+        )
+    unfinished = unfinished_name(declared.name)
+    changes = []
+    if catalog.database(unfinished) is not None:
+        changes.append(
+            Change(
+                subject=f"database {unfinished}",
+                action="drop",
+                reason="an interrupted run left it before anything was in it",
+                statement=SQL("DROP DATABASE {}").format(Identifier(unfinished)),
+                transactional=False,
+            )
+        )
+    create = Change(
+        subject=f"database {declared.name}",
+        action="create",
+        reason="does not exist",
+        statement=_create_statement(unfinished, declared),
+        transactional=False,
+    )
+    return [*changes, create, _finish(unfinished, declared)]
+
+
+def _finish(unfinished: str, declared: DatabaseDeclaration) -> Change:
+    """CREATE DATABASE takes no comment and no transaction: under a name of its own until the mark is on it."""
+    from psycopg.sql import SQL, Identifier
+
+    rename = SQL("ALTER DATABASE {} RENAME TO {}").format(Identifier(unfinished), Identifier(declared.name))
+    comment = _mark(unfinished, "").statement
+    assert comment is not None  # noqa: S101
+    return Change(
+        subject=f"database {declared.name}",
+        action="set",
+        reason="gets its comment, which says that it is managed here, and its name in one step",
+        statement=joined([comment, rename]),
+    )
+
+
+def _create_statement(name: str, declared: DatabaseDeclaration) -> Composable:
+    from psycopg.sql import SQL, Identifier, Literal
+
+    locale: dict[str, Callable[[], Composable]] = {
+        # lc_collate and lc_ctype are the operating system's; C exists on every one.
+        "builtin": lambda: SQL("LOCALE_PROVIDER builtin BUILTIN_LOCALE {} LC_COLLATE 'C' LC_CTYPE 'C'").format(
+            Literal(declared.locale)
+        ),
+        "icu": lambda: SQL("LOCALE_PROVIDER icu ICU_LOCALE {} LC_COLLATE 'C' LC_CTYPE 'C'").format(
+            Literal(declared.locale)
+        ),
+        "libc": lambda: SQL("LOCALE_PROVIDER libc LC_COLLATE {0} LC_CTYPE {0}").format(Literal(declared.locale)),
+    }
+    return SQL(
+        "CREATE DATABASE {} OWNER {} ENCODING {} {} TABLESPACE {} CONNECTION LIMIT {} TEMPLATE template0"
+    ).format(
+        Identifier(name),
+        Identifier(declared.owner),
+        Literal(declared.encoding),
+        locale[declared.locale_provider](),
+        Identifier(declared.tablespace),
+        Literal(declared.connection_limit),
+    )
+
+
+def findings(catalog: Catalog, declared: DatabaseDeclaration) -> list[Finding]:
+    """What cannot be changed in place: encoding, locale, locale provider, tablespace."""
+    found = catalog.database(declared.name)
+    if found is None:
+        return []
+    rebuild = "dump it and restore it into a new database, or declare what it has"
+    return [
+        Finding(f"database {declared.name}", f"{what} is {observed}, declared {wanted}", rebuild)
+        for what, observed, wanted in _immutable_facts(found, declared)
+        if _normal(observed) != _normal(wanted)
+    ]
+
+
+def _immutable_facts(found: Database, declared: DatabaseDeclaration) -> list[tuple[str, str, str]]:
+    facts = [
+        ("encoding", found.encoding, declared.encoding),
+        ("locale provider", found.provider, declared.locale_provider),
+        ("tablespace", found.tablespace, declared.tablespace),
+    ]
+    if found.provider == "libc":
+        return [*facts, ("LC_COLLATE", found.collate, declared.locale), ("LC_CTYPE", found.ctype, declared.locale)]
+    return [*facts, ("locale", found.locale, declared.locale)]
+
+
+def _normal(value: str) -> str:
+    """glibc calls the same locale en_US.UTF-8 and en_US.utf8."""
+    return value.lower().replace("utf-8", "utf8")

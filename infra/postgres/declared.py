@@ -1,0 +1,101 @@
+"""The declared schema: what the migrations produce when they are replayed, on a server of the same major version.
+
+It cannot go stale, since it is made from the migrations themselves: once, in a scratch database, and kept in a file
+named by their checksum. Where the migrations have just been applied to an empty database of ours, that database is
+the answer already.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import tempfile
+import threading
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from infra.endpoint import Login
+from infra.postgres import catalog, execution, migrations
+from infra.postgres.catalog import SCHEMA_SECTIONS
+from infra.postgres.connection import MAINTENANCE_DATABASE, connect, exclusive, reconnected
+from infra.postgres.facts import Catalog
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+_SCRATCH_PREFIX = "circlepay_scratch_"
+_SCRATCH_NAME = f"^{_SCRATCH_PREFIX}[0-9a-f]{{12}}$"
+
+
+def cache_file(folder: Path, declared: Sequence[migrations.Migration], major: int) -> Path:
+    """Where the declared schema of these migrations is kept; another reader of catalogs gets another file."""
+    query = resources.files(__package__).joinpath("catalog.sql").read_bytes()
+    digest = hashlib.sha256(migrations.digest(declared).encode() + query).hexdigest()[:16]
+    return folder / f"schema-{digest}-{major}.json"
+
+
+def recall(folder: Path, declared: Sequence[migrations.Migration], major: int) -> Catalog | None:
+    """The declared schema kept earlier, or None. A file that cannot be read is as good as none."""
+    try:
+        document = json.loads(cache_file(folder, declared, major).read_text(encoding="utf-8"))
+        return catalog.parse(document)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def remember(folder: Path, declared: Sequence[migrations.Migration], major: int, document: dict[str, Any]) -> Catalog:
+    """Keeps the schema sections of a catalog that was read where exactly these migrations had run, and returns them."""
+    kept = {name: document[name] for name in SCHEMA_SECTIONS}
+    folder.mkdir(parents=True, exist_ok=True)
+    target = cache_file(folder, declared, major)
+    descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".schema-")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(kept, file)
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return catalog.parse(kept)
+
+
+def replay(login: Login, declared: Sequence[migrations.Migration], *, cancelled: threading.Event) -> dict[str, Any]:
+    """The catalog of a scratch database in which these migrations ran, as JSON; the database is gone afterwards.
+
+    What an earlier replay left behind, because it was killed, goes with it. Raises MigrationError and ServerError.
+    """
+    with connect(reconnected(login, MAINTENANCE_DATABASE)) as maintenance, exclusive(maintenance, cancelled):
+        _drop_scratch_databases(maintenance)
+        name = _SCRATCH_PREFIX + secrets.token_hex(6)
+        _create(maintenance, name)
+        try:
+            with connect(reconnected(login, name)) as connection:
+                nothing = catalog.parse({})
+                execution.run(connection, migrations.plan(nothing, declared), cancelled=cancelled)
+                return catalog.read_document(connection)
+        finally:
+            _drop_scratch_databases(maintenance)
+
+
+def _create(maintenance: Connection, name: str) -> None:
+    from psycopg.sql import SQL, Identifier
+
+    # The locale does not show in definitions, so the simplest one does; template0 has nobody's additions.
+    maintenance.execute(
+        SQL(
+            "CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C'"
+        ).format(Identifier(name))
+    )
+
+
+def _drop_scratch_databases(maintenance: Connection) -> None:
+    """Only ever called under the lock, so no other replay is using one."""
+    from psycopg.sql import SQL, Identifier
+
+    rows = maintenance.execute("SELECT datname FROM pg_database WHERE datname ~ %s", (_SCRATCH_NAME,)).fetchall()
+    for (name,) in rows:
+        maintenance.execute(SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(Identifier(name)))

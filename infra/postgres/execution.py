@@ -1,0 +1,300 @@
+"""Runs changes on a PostgreSQL server: in one transaction where that is possible, interruptible, and never half-way.
+
+What may run in a transaction is sent as one query, so a hundred statements cost one round trip. When it fails,
+nothing of it has happened; it is then run again statement by statement in a transaction that is always rolled back,
+only to learn which statement it was.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from infra.changes import Change, Finding
+from infra.errors import CatalogError, CirclePayError, MigrationError
+from infra.postgres.statements import Statement, line_and_column, split
+
+if TYPE_CHECKING:
+    from psycopg import Connection, Error
+    from psycopg.sql import SQL, Composable
+
+
+@dataclass(frozen=True)
+class FileChange(Change):
+    """A change whose statements stand in a file, so that an error can name the place.
+
+    path: the file as people know it. text: its content; `statement` may add to it, but only at the end.
+    """
+
+    path: str = ""
+    text: str = ""
+
+
+TOLERATED = ("23", "42", "2BP01", "0A000", "55000", "55006")
+"""SQLSTATE classes and codes for which one repair is reported instead of stopping the rest: rows that break a
+constraint, a column that is gone, dependent objects. Not among them: lock timeouts, cancellation, a full disk."""
+
+
+def raw(text: str) -> SQL:
+    """SQL from a file or from the server's own catalog, to be sent as it is."""
+    from psycopg.sql import SQL
+
+    return SQL(text)
+
+
+def joined(parts: Sequence[Composable]) -> Composable:
+    """Statements one after the other. A line end before each semicolon, since the text before it may end in a
+    comment.
+    """
+    from psycopg.sql import SQL
+
+    return SQL("\n;\n").join(parts)
+
+
+def run(connection: Connection, changes: Sequence[Change], *, cancelled: threading.Event) -> None:
+    """Runs all of `changes` in order. Neighbours that allow it share one transaction.
+
+    Raises MigrationError (with file:line:column) or CatalogError; what shared the failed statement's transaction is
+    undone.
+    """
+    with _interrupted_by(cancelled, connection):
+        for transactional, group in _groups(changes):
+            _stop_if(cancelled)
+            if transactional:
+                _run_together(connection, group)
+            else:
+                _run_alone(connection, group[0])
+
+
+def repair(
+    connection: Connection, changes: Sequence[Change], *, cancelled: threading.Event
+) -> tuple[list[Change], list[Finding]]:
+    """Runs changes of which one may fail without stopping the others; returns what was done and what refused.
+
+    Transactional ones share a transaction, each in a savepoint; the rest follows. Raises CatalogError for failures
+    that are not about the object itself (see TOLERATED).
+    """
+    together = [change for change in changes if change.transactional]
+    alone = [change for change in changes if not change.transactional]
+    done: list[Change] = []
+    refused: list[Finding] = []
+    with _interrupted_by(cancelled, connection):
+        if together:
+            connection.execute("BEGIN")
+            try:
+                for change in together:
+                    _stop_if(cancelled)
+                    _attempt(connection, change, done, refused, savepoint=True)
+                connection.execute("COMMIT")
+            except BaseException:
+                _rollback(connection)
+                raise
+        for change in alone:
+            _stop_if(cancelled)
+            _attempt(connection, change, done, refused, savepoint=False)
+    return done, refused
+
+
+def _attempt(
+    connection: Connection, change: Change, done: list[Change], refused: list[Finding], *, savepoint: bool
+) -> None:
+    import psycopg
+
+    text = _text(connection, change)
+    try:
+        if savepoint:
+            _send(connection, f"SAVEPOINT repair;\n{text}\n;\nRELEASE SAVEPOINT repair")
+        else:
+            _run_statements(connection, text)
+    except psycopg.Error as error:
+        state = error.sqlstate or ""
+        if not state.startswith(TOLERATED):
+            _fail(connection, change, error)
+        if savepoint:
+            connection.execute("ROLLBACK TO SAVEPOINT repair")
+        refused.append(_refusal(change, error))
+    else:
+        done.append(change)
+
+
+def _refusal(change: Change, error: Error) -> Finding:
+    detail = f" ({error.diag.message_detail})" if error.diag.message_detail else ""
+    return Finding(
+        subject=change.subject,
+        problem=f"{change.reason}; to {change.action} it failed: {error.diag.message_primary}{detail}",
+        remedy="put the rows or objects in question right, then run `up` again",
+    )
+
+
+def _groups(changes: Sequence[Change]) -> Iterator[tuple[bool, list[Change]]]:
+    group: list[Change] = []
+    for change in changes:
+        if change.statement is None:
+            continue
+        if change.transactional:
+            group.append(change)
+            continue
+        if group:
+            yield True, group
+            group = []
+        yield False, [change]
+    if group:
+        yield True, group
+
+
+def _run_together(connection: Connection, changes: Sequence[Change]) -> None:
+    import psycopg
+
+    texts = [_text(connection, change) for change in changes]
+    try:
+        _send(connection, "BEGIN;\n" + "\n;\n".join(texts) + "\n;\nCOMMIT")
+    except psycopg.Error as error:
+        _rollback(connection)
+        state = error.sqlstate or ""
+        if connection.closed or connection.broken or state.startswith(("57", "08")):
+            _fail(connection, changes[0], error)
+        _trace(connection, changes, texts)
+        _fail(connection, changes[-1], error)
+
+
+def _run_alone(connection: Connection, change: Change) -> None:
+    import psycopg
+
+    text = _text(connection, change)
+    try:
+        _run_statements(connection, text)
+    except psycopg.Error as error:
+        _fail(connection, change, error, _Place.of(change, error, None))
+
+
+def _run_statements(connection: Connection, text: str) -> None:
+    """One statement at a time: several sent together would share an implicit transaction."""
+    import psycopg
+
+    for statement in split(text):
+        try:
+            _send(connection, statement.text)
+        except psycopg.Error as error:
+            error.add_note(f"offset {statement.offset}")
+            raise
+
+
+def _trace(connection: Connection, changes: Sequence[Change], texts: Sequence[str]) -> None:
+    """Finds the statement that fails, and raises its error; returns when none does any more. Leaves nothing behind."""
+    import psycopg
+
+    # A lock that was waited for in vain would be waited for again: a moment is enough to see whose it is.
+    connection.execute("BEGIN; SET LOCAL lock_timeout = 250")
+    try:
+        for change, text in zip(changes, texts, strict=True):
+            for statement in split(text):
+                try:
+                    _send(connection, statement.text)
+                except psycopg.Error as error:
+                    _fail(connection, change, error, _Place.of(change, error, statement))
+    finally:
+        _rollback(connection)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where in a change's file an error is: offset in characters from 0."""
+
+    change: FileChange
+    offset: int
+
+    @classmethod
+    def of(cls, change: Change, error: Error, statement: Statement | None) -> _Place | None:
+        if not isinstance(change, FileChange):
+            return None
+        notes = [note for note in getattr(error, "__notes__", ()) if note.startswith("offset ")]
+        start = statement.offset if statement else int(notes[0].removeprefix("offset ")) if notes else 0
+        # The server counts characters from 1, and only where it knows the place; else the statement's beginning has to
+        # do.
+        within = int(error.diag.statement_position or 1) - 1
+        return cls(change, min(start + within, len(change.text)))
+
+    def __str__(self) -> str:
+        line, column = line_and_column(self.change.text, self.offset)
+        return f"{self.change.path}:{line}:{column}"
+
+
+def _fail(connection: Connection, change: Change, error: Error, place: _Place | None = None) -> NoReturn:
+    kind: type[CirclePayError] = MigrationError if isinstance(change, FileChange) else CatalogError
+    path = str(place) if place else change.path if isinstance(change, FileChange) else change.subject
+    cause = error.diag.message_primary or str(error).splitlines()[0]
+    detail = f": {error.diag.message_detail}" if error.diag.message_detail else ""
+    raise kind(f"{change.action} {change.subject}", path, f"{cause}{detail}", _hint(connection, error)) from None
+
+
+def _hint(connection: Connection, error: Error) -> str:
+    state = error.sqlstate or ""
+    if state == "55P03":
+        return (
+            f"another session holds the lock ({_open_transactions(connection)}); end it or raise postgres.lockTimeout"
+        )
+    if state == "57014":
+        return "it was cancelled, or ran longer than postgres.statementTimeout; run again"
+    if not state or state.startswith(("08", "57P")):
+        return "the server went away; run again, what was not finished was undone"
+    return error.diag.message_hint or "nothing of its transaction was kept; correct it and run again"
+
+
+def _open_transactions(connection: Connection) -> str:
+    if connection.closed or connection.broken:
+        return "unknown"
+    _rollback(connection)
+    row = connection.execute(
+        """
+        SELECT string_agg(format('session %s, %s, in a transaction since %s', pid,
+                                 coalesce(nullif(application_name, ''), usename),
+                                 to_char(xact_start, 'HH24:MI:SS')), '; ')
+        FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
+        """
+    ).fetchone()
+    return str(row[0]) if row and row[0] else "it has ended meanwhile"
+
+
+def _text(connection: Connection, change: Change) -> str:
+    assert change.statement is not None  # noqa: S101
+    return change.statement.as_string(connection)
+
+
+def _send(connection: Connection, text: str) -> None:
+    connection.execute(text.encode())
+
+
+def _rollback(connection: Connection) -> None:
+    if not connection.closed and not connection.broken:
+        connection.execute("ROLLBACK")
+
+
+def _stop_if(cancelled: threading.Event) -> None:
+    if cancelled.is_set():
+        raise CatalogError(
+            "change the database", "postgres", "the run was cancelled", "run again; it continues where it stopped"
+        )
+
+
+@contextmanager
+def _interrupted_by(cancelled: threading.Event, connection: Connection) -> Iterator[None]:
+    """Lets `cancelled` interrupt the statement that is running, from a thread that ends with this block."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.05):
+            if cancelled.is_set():
+                connection.cancel_safe(timeout=5)
+                return
+
+    thread = threading.Thread(target=watch, name="postgres-cancel", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

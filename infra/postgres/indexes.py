@@ -1,0 +1,207 @@
+"""Indexes: those that are missing, broken or changed, and those that another one makes superfluous."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.changes import Change, Finding
+from infra.errors import CatalogError
+from infra.postgres.execution import raw
+from infra.postgres.facts import Catalog, Index, Table
+from infra.postgres.statements import split
+
+SMALL_TABLE = 8 * 1024 * 1024
+"""Bytes. Up to here an index is built inside the transaction of the other repairs: it takes milliseconds, and either
+all of them happen or none. Above, it is built CONCURRENTLY: that cannot be undone together with the rest, but no
+writer waits for it."""
+
+_DROP = re.compile(
+    r"DROP INDEX CONCURRENTLY IF EXISTS (?P<schema>[a-z_][a-z0-9_]*)\.(?P<name>[a-z_][a-z0-9_]*)", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class Redundant:
+    """`index` answers no query that `covering` does not answer as well."""
+
+    index: Index
+    covering: Index
+
+
+@dataclass(frozen=True)
+class OptionalDrop:
+    """One statement of sql/optional/drop_redundant_indexes.sql."""
+
+    schema: str
+    name: str
+    statement: str
+
+
+def read_optional_drops(path: Path) -> tuple[OptionalDrop, ...]:
+    """The statements of `path`. Raises CatalogError when one of them is anything but a DROP INDEX CONCURRENTLY IF
+    EXISTS.
+    """
+    drops = []
+    for statement in split(path.read_text(encoding="utf-8")):
+        match = _DROP.fullmatch(statement.text)
+        if match is None:
+            raise CatalogError(
+                "read the optional drops",
+                str(path),
+                f"{statement.text.splitlines()[0]!r} is not DROP INDEX CONCURRENTLY IF EXISTS schema.name",
+                "keep one such statement per index in it",
+            )
+        drops.append(OptionalDrop(match["schema"], match["name"], statement.text))
+    return tuple(drops)
+
+
+def redundant(indexes: Iterable[Index]) -> list[Redundant]:
+    """Every index whose keys another index of the same table begins with. Pure.
+
+    Unique indexes and those of constraints are never redundant: they forbid something. Of two equal ones the first by
+    name stays.
+    """
+    usable = [index for index in indexes if index.valid and not index.partial and not index.expressions]
+    found: dict[tuple[str, str], Redundant] = {}
+    for index in sorted(usable, key=lambda index: (index.schema, index.name), reverse=True):
+        if index.unique or index.constraint:
+            continue
+        for other in sorted(usable, key=lambda other: (not other.unique, len(other.columns), other.name)):
+            if (other.schema, other.name) not in found and other is not index and _covers(other, index):
+                found[index.schema, index.name] = Redundant(index, other)
+                break
+    return sorted(found.values(), key=lambda item: (item.index.schema, item.index.table, item.index.name))
+
+
+def _covers(other: Index, index: Index) -> bool:
+    keys = index.key_count
+    if (other.schema, other.table, other.method) != (index.schema, index.table, index.method) or keys > other.key_count:
+        return False
+    same_prefix = (
+        other.columns[:keys] == index.columns[:keys]
+        and other.orders[:keys] == index.orders[:keys]
+        and other.classes[:keys] == index.classes[:keys]
+        and other.collations[:keys] == index.collations[:keys]
+    )
+    return same_prefix and set(index.columns) <= set(other.columns)
+
+
+def concurrently(definition: str) -> str:
+    """A CREATE INDEX as pg_get_indexdef writes it, without blocking writers."""
+    return re.sub(r"^(CREATE (?:UNIQUE )?INDEX) ", r"\1 CONCURRENTLY ", definition)
+
+
+def plan(catalog: Catalog, declared: Catalog, drops: Collection[OptionalDrop], *, drop_redundant: bool) -> list[Change]:
+    """Missing indexes of columns that exist are created, broken and changed ones rebuilt; with drop_redundant the
+    optional drops are made. Pure.
+    """
+    unwanted = {(drop.schema, drop.name) for drop in drops} if drop_redundant else set()
+    tables = {(table.schema, table.name): table for table in catalog.tables}
+    columns = {(column.schema, column.table, column.name) for column in catalog.columns}
+    observed = {(index.schema, index.name): index for index in catalog.indexes}
+    changes: list[Change] = []
+    for index in declared.indexes:
+        table = tables.get((index.schema, index.table))
+        if table is None or index.constraint or (index.schema, index.name) in unwanted:
+            continue
+        if any(name and (index.schema, index.table, name) not in columns for name in index.columns):
+            continue
+        found = observed.get((index.schema, index.name))
+        if found is None:
+            changes.append(_create(index, table, "is missing"))
+        elif found.building or found.constraint:
+            continue
+        elif not found.valid:
+            changes += [
+                _drop(found, table, "is invalid: building it was interrupted"),
+                _create(index, table, "was invalid"),
+            ]
+        elif found.definition != index.definition:
+            reason = f"is «{found.definition}», declared «{index.definition}»"
+            changes += [_drop(found, table, reason), _create(index, table, "had another definition")]
+    return changes + (_optional(catalog, drops) if drop_redundant else [])
+
+
+def _optional(catalog: Catalog, drops: Collection[OptionalDrop]) -> list[Change]:
+    """Drops only what is redundant in this very database: where the covering index is missing, the other one still
+    works.
+    """
+    covered = {(item.index.schema, item.index.name): item.covering for item in redundant(catalog.indexes)}
+    broken = {(index.schema, index.name) for index in catalog.indexes if not index.valid and not index.building}
+    changes = []
+    for drop in drops:
+        key = (drop.schema, drop.name)
+        if key in covered or key in broken:
+            reason = f"{covered[key].name} covers it" if key in covered else "is invalid: dropping it was interrupted"
+            changes.append(
+                Change(
+                    subject=f"index {drop.schema}.{drop.name}",
+                    action="drop",
+                    reason=f"{reason}, and postgres.dropRedundantIndexes is set",
+                    lock="SHARE UPDATE EXCLUSIVE on its table",
+                    statement=raw(drop.statement),
+                    transactional=False,
+                )
+            )
+    return changes
+
+
+def _create(index: Index, table: Table, reason: str) -> Change:
+    small = table.bytes <= SMALL_TABLE
+    return Change(
+        subject=f"index {index.schema}.{index.name}",
+        action="create",
+        reason=reason,
+        lock=f"{'SHARE' if small else 'SHARE UPDATE EXCLUSIVE'} on {table.schema}.{table.name}",
+        statement=raw(index.definition if small else concurrently(index.definition)),
+        transactional=small,
+    )
+
+
+def _drop(index: Index, table: Table, reason: str) -> Change:
+    from psycopg.sql import SQL, Identifier
+
+    small = table.bytes <= SMALL_TABLE
+    words = SQL("DROP INDEX {}") if small else SQL("DROP INDEX CONCURRENTLY {}")
+    return Change(
+        subject=f"index {index.schema}.{index.name}",
+        action="drop",
+        reason=reason,
+        lock=f"{'ACCESS EXCLUSIVE' if small else 'SHARE UPDATE EXCLUSIVE'} on {table.schema}.{table.name}",
+        statement=words.format(Identifier(index.schema, index.name)),
+        transactional=small,
+    )
+
+
+def findings(catalog: Catalog, declared: Catalog | None) -> list[Finding]:
+    """Redundant indexes with what they cost, and indexes that no migration made."""
+    covered = redundant(catalog.indexes)
+    found = [
+        Finding(
+            subject=f"index {item.index.schema}.{item.index.name}",
+            problem=f"is redundant: {item.covering.name} covers it",
+            cost=f"{item.index.bytes // 1024} KiB and one more index write per row inserted into {item.index.table}; "
+            f"scanned {item.index.scans} times, which {item.covering.name} could answer",
+            remedy="set postgres.dropRedundantIndexes: true, which blocks no writer",
+        )
+        for item in covered
+    ]
+    if declared is None:
+        return found
+    known = {(index.schema, index.name) for index in declared.indexes}
+    tables = {(table.schema, table.name) for table in declared.tables}
+    for index in catalog.indexes:
+        if (index.schema, index.table) not in tables or index.constraint:
+            continue
+        subject = f"index {index.schema}.{index.name}"
+        if index.building:
+            found.append(Finding(subject, "is being built by another session", "wait for it, then run `up` again"))
+        elif (index.schema, index.name) not in known:
+            remedy = (
+                f"add a migration with «{index.definition}», or DROP INDEX CONCURRENTLY {index.schema}.{index.name}"
+            )
+            found.append(Finding(subject, f"was made by no migration on {index.table}", remedy))
+    return found

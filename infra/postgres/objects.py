@@ -1,0 +1,369 @@
+"""Everything in a PostgreSQL database, planned or applied as one: database, schema, access.
+
+    look -> database -> migrations -> repairs -> role and privileges -> findings
+
+Safe to run from two places at once (the second waits, looks, and finds nothing to do) and to kill at any moment (the
+next run continues): facts are read under the lock that changes are made under.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from infra.changes import Change, Finding, describe
+from infra.endpoint import Login
+from infra.errors import CatalogError, ServerError
+from infra.postgres import (
+    adoption,
+    catalog,
+    database,
+    declared,
+    execution,
+    limits,
+    migrations,
+    privilege_findings,
+    privileges,
+    roles,
+    schema,
+)
+from infra.postgres.connection import MAINTENANCE_DATABASE, connect, exclusive, reconnected
+from infra.postgres.database import DatabaseDeclaration
+from infra.postgres.facts import Catalog
+from infra.postgres.indexes import OptionalDrop, read_optional_drops
+from infra.postgres.migrations import Migration
+from infra.postgres.privileges import PrivilegesDeclaration
+from infra.postgres.roles import RoleDeclaration
+from infra.postgres.schema import SchemaDeclaration
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+    from psycopg.sql import Composable
+
+    from infra.settings import PostgresSettings
+
+
+class Section(StrEnum):
+    """Parts that can be planned and applied alone; each needs the ones before it."""
+
+    DATABASE = "database"
+    SCHEMA = "schema"
+    ACCESS = "access"
+
+
+EVERYTHING = frozenset(Section)
+
+
+@dataclass(frozen=True)
+class DatabaseObjects:
+    """The declaration. cache: folder for what can be made again. Timeouts in seconds."""
+
+    database: DatabaseDeclaration
+    role: RoleDeclaration
+    privileges: PrivilegesDeclaration
+    migrations: tuple[Migration, ...]
+    cache: Path
+    drops: tuple[OptionalDrop, ...] = ()
+    drop_redundant: bool = False
+    lock_timeout: float = 10.0
+    statement_timeout: float = 600.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """changes: planned, or done, in order. findings: what is left to a person. catalog: the facts last read; without
+    them None.
+    """
+
+    changes: tuple[Change, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    catalog: Catalog | None = field(default=None, repr=False)
+
+
+def declare(settings: PostgresSettings, *, application_password: str, sql: Path, cache: Path) -> DatabaseObjects:
+    """The declaration of a stack. sql: the folder with `migrations` and `optional`. Raises MigrationError and
+    CatalogError.
+    """
+    return DatabaseObjects(
+        database=DatabaseDeclaration(
+            name=settings.database,
+            owner=settings.superuser,
+            encoding=settings.encoding,
+            locale_provider=settings.locale_provider,
+            locale=settings.locale,
+            tablespace=settings.tablespace,
+            connection_limit=settings.connection_limit,
+            adopt=settings.adopt,
+        ),
+        role=RoleDeclaration(settings.application_role, application_password, adopt=settings.adopt),
+        privileges=PrivilegesDeclaration(settings.application_role, settings.superuser, settings.restrict_public),
+        migrations=tuple(migrations.load(sql / "migrations")),
+        cache=cache,
+        drops=read_optional_drops(sql / "optional" / "drop_redundant_indexes.sql"),
+        drop_redundant=settings.drop_redundant_indexes,
+        lock_timeout=settings.lock_timeout,
+        statement_timeout=settings.statement_timeout,
+    )
+
+
+def plan_all(login: Login, objects: DatabaseObjects, *, sections: Collection[Section] = EVERYTHING) -> Outcome:
+    """What `apply_all` would do; reads only, in one round trip. Raises the same errors, before anything is touched."""
+    connection = _connect(login, objects)
+    if connection is not None:
+        with connection:
+            return plan(catalog.read(connection), objects, sections=sections)
+    with _maintenance(login, objects) as maintenance:
+        database.check_locale(maintenance, objects.database)
+        name = objects.database.name
+        facts = catalog.look(maintenance, databases=[name, database.unfinished_name(name)], roles=[objects.role.name])
+        return plan(facts, objects, exists=False, sections=sections)
+
+
+def plan(
+    facts: Catalog, objects: DatabaseObjects, *, exists: bool = True, sections: Collection[Section] = EVERYTHING
+) -> Outcome:
+    """The same from facts that were read already. exists: False when they are of another database of the server.
+
+    Reads the cache folder, no server. Without a declared schema in the cache (no `up` from here yet) the schema's
+    drift is not known, and a finding says so.
+    """
+    if exists:
+        return _plan_existing(facts, objects, sections)
+    changes = database.plan(facts, objects.database) if Section.DATABASE in sections else []
+    new = catalog.of_new_database(facts, objects.database.name)
+    return Outcome((*changes, *_plan_new(new, objects, sections)), (), new)
+
+
+def _plan_new(facts: Catalog, objects: DatabaseObjects, sections: Collection[Section]) -> list[Change]:
+    """For a database in which there is nothing yet, every change is known beforehand."""
+    changes: list[Change] = []
+    if Section.SCHEMA in sections:
+        changes += migrations.plan(facts, objects.migrations)
+    if Section.ACCESS in sections:
+        changes += roles.plan(facts, objects.role)
+        changes += privileges.plan(facts, objects.privileges, tables_follow=True)
+    return changes
+
+
+def _glance(objects: DatabaseObjects) -> Composable:
+    name = objects.database.name
+    return catalog.glance([name, database.unfinished_name(name)], [objects.role.name])
+
+
+def _plan_existing(facts: Catalog, objects: DatabaseObjects, sections: Collection[Section]) -> Outcome:
+    changes: list[Change] = []
+    known = declared.recall(objects.cache, objects.migrations, facts.server.major)
+    if Section.DATABASE in sections:
+        changes += database.plan(facts, objects.database)
+    else:
+        database.refuse_foreign(facts, objects.database)
+    waiting: list[Change] = []
+    if Section.SCHEMA in sections:
+        waiting = adoption.preview(facts, objects.migrations, adopt=objects.database.adopt)
+        changes += waiting
+        if known is not None and not waiting:
+            changes += schema.plan(facts, _schema(objects, known))
+    if Section.ACCESS in sections:
+        changes += roles.plan(facts, objects.role)
+        changes += privileges.plan(facts, objects.privileges, tables_follow=bool(waiting) and not facts.tables)
+    return Outcome(tuple(changes), tuple(_findings(facts, objects, known, sections)), facts)
+
+
+def _schema(objects: DatabaseObjects, known: Catalog) -> SchemaDeclaration:
+    return SchemaDeclaration(known, objects.database.owner, objects.drops, objects.drop_redundant)
+
+
+def _findings(
+    facts: Catalog, objects: DatabaseObjects, known: Catalog | None, sections: Collection[Section]
+) -> Iterator[Finding]:
+    if Section.DATABASE in sections:
+        yield from database.findings(facts, objects.database)
+    if Section.SCHEMA in sections:
+        if known is not None:
+            yield from schema.findings(facts, _schema(objects, known))
+        elif facts.tables:
+            remedy = "run `up`, which replays the migrations once in a scratch database"
+            yield Finding(
+                "schema", "whether it drifted is not known here: the migrations were not replayed yet", remedy
+            )
+        yield from limits.findings(facts)
+    if Section.ACCESS in sections:
+        yield from roles.findings(facts, objects.role)
+        yield from privilege_findings.findings(facts, objects.privileges)
+
+
+def _silent(_line: str) -> None:
+    """Progress that nobody reads."""
+
+
+def apply_all(
+    login: Login,
+    objects: DatabaseObjects,
+    *,
+    cancelled: threading.Event | None = None,
+    progress: Callable[[str], None] = _silent,
+    sections: Collection[Section] = EVERYTHING,
+    observe: bool = True,
+    connection: Connection | None = None,
+) -> Outcome:
+    """Makes the database as declared and returns what was done; nothing when it was.
+
+    connection: a session in the database that is open already; it stays open. observe: afterwards reads what is
+    there, for findings and so that the next plan knows the declared schema. Raises ServerError, CatalogError and
+    MigrationError; a cancelled run raises CatalogError and leaves what it had finished.
+    """
+    run = _Run(login, objects, cancelled or threading.Event(), progress, frozenset(sections), observe)
+    if connection is not None:
+        return run.fill(connection)
+    connection = _connect(login, objects)
+    if connection is None:
+        run.create_database()
+        connection = _connect(login, objects)
+    if connection is None:
+        raise ServerError(
+            "connect to PostgreSQL", f"database {objects.database.name}", "it was dropped meanwhile", "run again"
+        )
+    with connection:
+        return run.fill(connection)
+
+
+@dataclass
+class _Run:
+    """One apply: what it was asked for, and what it has done so far."""
+
+    login: Login
+    objects: DatabaseObjects
+    cancelled: threading.Event
+    progress: Callable[[str], None]
+    sections: frozenset[Section]
+    observe: bool
+    done: list[Change] = field(default_factory=list)
+    refused: list[Finding] = field(default_factory=list)
+
+    def create_database(self) -> None:
+        """Creates it, or lets connections in again, from another database, under that one's lock."""
+        if Section.DATABASE not in self.sections:
+            raise CatalogError(
+                "change the database", f"database {self.objects.database.name}", "does not exist", "run the whole `up`"
+            )
+        with (
+            _maintenance(self.login, self.objects) as maintenance,
+            exclusive(maintenance, self.cancelled, ask=_glance(self.objects)) as answer,
+        ):
+            glance = catalog.parse_glance(answer)
+            if glance.database(self.objects.database.name) is None:
+                database.check_locale(maintenance, self.objects.database)
+                if Section.ACCESS in self.sections:
+                    roles.plan(
+                        glance, self.objects.role
+                    )  # a role that is not ours stops the run before anything is made
+            self._run(maintenance, database.plan(glance, self.objects.database))
+
+    def fill(self, connection: Connection) -> Outcome:
+        with exclusive(connection, self.cancelled, ask=_glance(self.objects)) as answer:
+            facts = catalog.parse_glance(answer)
+            if self.sections == {Section.DATABASE}:
+                self._run(connection, self._database_changes(facts))
+                return self._finish(connection, facts, None)
+            if facts.empty and Section.SCHEMA in self.sections and not self._meets_role(facts):
+                return self._fill_empty(connection, facts)
+            return self._mend(connection, catalog.read(connection))
+
+    def _meets_role(self, facts: Catalog) -> bool:
+        """Whether there is a role to mend, of which a glance does not tell enough."""
+        return Section.ACCESS in self.sections and facts.role(self.objects.role.name) is not None
+
+    def _fill_empty(self, connection: Connection, facts: Catalog) -> Outcome:
+        changes = self._database_changes(facts)
+        self._run(connection, [*changes, *_plan_new(facts, self.objects, self.sections)])
+        if not self.observe:
+            return Outcome(tuple(self.done))
+        document = catalog.read_document(connection)
+        known = declared.remember(self.objects.cache, self.objects.migrations, facts.server.major, document)
+        return self._finish(connection, catalog.parse(document), known)
+
+    def _database_changes(self, facts: Catalog) -> list[Change]:
+        if Section.DATABASE in self.sections:
+            return database.plan(facts, self.objects.database)
+        database.refuse_foreign(facts, self.objects.database)
+        return []
+
+    def _mend(self, connection: Connection, facts: Catalog) -> Outcome:
+        changes = self._database_changes(facts)
+        if Section.SCHEMA not in self.sections:
+            self._run(connection, changes)
+            return self._finish(connection, facts, None)
+        taken = adoption.plan(facts, self.objects.migrations, self.objects.database.adopt, self._replay)
+        self._run(connection, [*changes, *taken])
+        if taken:
+            facts = catalog.read(connection)
+        waiting = migrations.plan(facts, self.objects.migrations)
+        for change in waiting:
+            self._run(connection, [change])
+        if waiting:
+            facts = catalog.read(connection)
+        return self._finish(connection, facts, self._declared(facts))
+
+    def _declared(self, facts: Catalog) -> Catalog:
+        known = declared.recall(self.objects.cache, self.objects.migrations, facts.server.major)
+        if known is not None:
+            return known
+        document = declared.replay(self.login, self.objects.migrations, cancelled=self.cancelled)
+        return declared.remember(self.objects.cache, self.objects.migrations, facts.server.major, document)
+
+    def _replay(self, chosen: list[Migration]) -> Catalog:
+        return catalog.parse(declared.replay(self.login, chosen, cancelled=self.cancelled))
+
+    def _finish(self, connection: Connection, facts: Catalog, known: Catalog | None) -> Outcome:
+        if known is not None:
+            done, self.refused = execution.repair(
+                connection, schema.plan(facts, _schema(self.objects, known)), cancelled=self.cancelled
+            )
+            self._report(done)
+        if Section.ACCESS in self.sections:
+            access = [*roles.plan(facts, self.objects.role), *privileges.plan(facts, self.objects.privileges)]
+            self._run(connection, access)
+        found = _findings(facts, self.objects, known, self.sections)
+        return Outcome(tuple(self.done), (*self.refused, *found), facts)
+
+    def _run(self, connection: Connection, changes: list[Change]) -> None:
+        execution.run(connection, changes, cancelled=self.cancelled)
+        self._report(changes)
+
+    def _report(self, changes: list[Change]) -> None:
+        self.done += changes
+        for change in changes:
+            self.progress(describe(change.shown()))
+
+
+def _connect(login: Login, objects: DatabaseObjects) -> Connection | None:
+    """A session in the database; None when it does not exist or lets nobody in. Raises ServerError for everything
+    else.
+    """
+    name = objects.database.name
+    try:
+        return connect(
+            reconnected(login, name), lock_timeout=objects.lock_timeout, statement_timeout=objects.statement_timeout
+        )
+    except ServerError:
+        # The reason comes as text in the server's language only, so the server is asked.
+        with _maintenance(login, objects) as maintenance:
+            row = maintenance.execute("SELECT datallowconn FROM pg_database WHERE datname = %s", (name,)).fetchone()
+        if row is None or not row[0]:
+            return None
+        raise
+
+
+@contextmanager
+def _maintenance(login: Login, objects: DatabaseObjects) -> Iterator[Connection]:
+    with connect(
+        reconnected(login, MAINTENANCE_DATABASE),
+        lock_timeout=objects.lock_timeout,
+        statement_timeout=objects.statement_timeout,
+    ) as connection:
+        yield connection

@@ -1,0 +1,191 @@
+"""Server parameters: what is declared, and what overrides it.
+
+The declaration is written into postgresql.conf by the target. What can go past it: ALTER SYSTEM (postgresql.auto.conf
+is read last), ALTER DATABASE and ALTER ROLE ... SET, and a file that was changed but not read again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from infra.changes import Change, Effect, Finding
+
+if TYPE_CHECKING:
+    from psycopg.sql import Composable
+
+    from infra.postgres.facts import Catalog, Setting
+    from infra.settings import PostgresSettings
+
+RESTART_ONLY = frozenset({"max_connections", "shared_buffers"})
+"""Declared parameters whose pg_settings.context is `postmaster`."""
+
+_DURABILITY = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
+_SECURITY = {"password_encryption": "scram-sha-256"}
+
+NAMES = (
+    *_DURABILITY,
+    *_SECURITY,
+    "max_connections",
+    "shared_buffers",
+    "log_min_duration_statement",
+)
+"""Every parameter `declared` answers."""
+
+_OF_SESSION = frozenset({"database", "user", "database user", "global", "client", "session"})
+"""pg_settings.source of a value that only this session has; what set it is reset on its own."""
+
+_TRUE, _FALSE = frozenset({"on", "true", "yes", "1"}), frozenset({"off", "false", "no", "0"})
+_QUANTITY = re.compile(r"(-?\d+(?:\.\d+)?)\s*([A-Za-z]*)")
+_BYTES = {"B": 1, "kB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
+_MICROSECONDS = {
+    "us": 1,
+    "ms": 1000,
+    "s": 1000_000,
+    "min": 60_000_000,
+    "h": 3600_000_000,
+    "d": 86400_000_000,
+}
+"""Units of the server's configuration (PostgreSQL documentation, 19.1.1)."""
+
+
+def declared(settings: PostgresSettings) -> dict[str, str]:
+    """Name -> value, as postgresql.conf takes it."""
+    return {
+        **_DURABILITY,
+        **_SECURITY,
+        "max_connections": str(settings.max_connections),
+        "shared_buffers": f"{settings.shared_buffers}MB",
+        "log_min_duration_statement": str(settings.log_min_duration_statement),
+    }
+
+
+def same(setting: Setting, value: str) -> bool:
+    """Whether `value`, as a configuration file writes it, is what `setting` (in its base unit) already is."""
+    if setting.type == "bool":
+        return (setting.value in _TRUE) == (value.lower() in _TRUE) and value.lower() in _TRUE | _FALSE
+    if setting.type in {"integer", "real"}:
+        observed = _quantity(setting.value, setting.unit)
+        return observed is not None and observed == _quantity(value, setting.unit)
+    return setting.value.lower() == value.lower() if setting.type == "enum" else setting.value == value
+
+
+def _quantity(text: str, base: str) -> float | None:
+    """A number with an optional unit in the smallest unit of its kind; a bare number is in `base` ("8kB", "ms", "")."""
+    match = _QUANTITY.fullmatch(text.strip())
+    if match is None:
+        return None
+    if float(match[1]) < 0:
+        return float(match[1])  # -1 switches things off, whatever the unit
+    unit = match[2] or base
+    factor = _QUANTITY.fullmatch(unit) if unit[:1].isdigit() else None
+    times, unit = (float(factor[1]), factor[2]) if factor else (1.0, unit)
+    scale = {**_BYTES, **_MICROSECONDS, "": 1}.get(unit)
+    return None if scale is None else float(match[1]) * times * scale
+
+
+def plan(observed: Catalog, wanted: Mapping[str, str]) -> list[Change]:
+    """What brings declared parameters into force; empty when they are. Pure.
+
+    A change without a statement is for whoever runs the server: a restart, or its configuration file.
+    """
+    settings = {setting.name: setting for setting in observed.settings}
+    overrides = {override.name: override.value for override in observed.overrides}
+    changes = list(_resets_of_roles_and_databases(observed, wanted))
+    for name, value in sorted(wanted.items()):
+        setting = settings.get(name)
+        if setting is None:
+            continue
+        if name in overrides:
+            changes.append(_reset_system(setting, f"ALTER SYSTEM made it {overrides[name]}, declared {value}"))
+        elif setting.source not in _OF_SESSION and (_waits_for_restart(setting) or not same(setting, value)):
+            changes.append(_reload_or_restart(setting, value))
+    if any(change.effect is not Effect.LIVE for change in changes):
+        changes.append(_reload())
+    return changes
+
+
+def _waits_for_restart(setting: Setting) -> bool:
+    """What the command line set would be the same after a restart, whatever the file says."""
+    return setting.pending_restart and setting.source != "command line"
+
+
+def _reload_or_restart(setting: Setting, value: str) -> Change:
+    restart = setting.context == "postmaster"
+    only = "only a restart changes it" if restart else "its file was not read again"
+    return Change(
+        subject=f"parameter {setting.name}",
+        action="restart" if restart else "set",
+        reason=f"is {f'{setting.value} {setting.unit}'.strip()}, declared {value}; {only}",
+        effect=Effect.RESTART if restart else Effect.RELOAD,
+    )
+
+
+def _reset_system(setting: Setting, reason: str) -> Change:
+    from psycopg.sql import SQL, Identifier
+
+    return Change(
+        subject=f"parameter {setting.name}",
+        action="reset",
+        reason=reason,
+        effect=Effect.RESTART if setting.context == "postmaster" else Effect.RELOAD,
+        statement=SQL("ALTER SYSTEM RESET {}").format(Identifier(setting.name)),
+        transactional=False,
+    )
+
+
+def _reload() -> Change:
+    from psycopg.sql import SQL
+
+    return Change(
+        subject="server configuration",
+        action="reload",
+        reason="parameters were reset or their file changed",
+        effect=Effect.RELOAD,
+        statement=SQL("SELECT pg_reload_conf()"),
+        transactional=False,
+    )
+
+
+def _resets_of_roles_and_databases(observed: Catalog, wanted: Mapping[str, str]) -> Iterable[Change]:
+    """ALTER ROLE and ALTER DATABASE ... SET of a declared parameter in this database win over every file."""
+    from psycopg.sql import SQL, Identifier
+
+    for entry in observed.role_settings:
+        if entry.database not in {"", observed.server.database}:
+            continue
+        for name in sorted({setting.partition("=")[0] for setting in entry.settings} & wanted.keys()):
+            if entry.role:
+                target: Composable = SQL("ROLE {}").format(Identifier(entry.role))
+                if entry.database:
+                    target = SQL("{} IN DATABASE {}").format(target, Identifier(entry.database))
+            else:
+                target = SQL("DATABASE {}").format(Identifier(entry.database)) if entry.database else SQL("ROLE ALL")
+            subject = f"role {entry.role}" if entry.role else f"database {entry.database or 'all'}"
+            yield Change(
+                subject=f"parameter {name} of {subject}",
+                action="reset",
+                reason=f"{subject} has its own value, which wins over the declared {wanted[name]}",
+                statement=SQL("ALTER {} RESET {}").format(target, Identifier(name)),
+            )
+
+
+def findings(observed: Catalog, wanted: Mapping[str, str]) -> list[Finding]:
+    """Parameters that were not declared but set by ALTER SYSTEM, and those that wait for a restart."""
+    found = [
+        Finding(
+            f"parameter {override.name}",
+            f"ALTER SYSTEM made it {override.value}",
+            f"ALTER SYSTEM RESET {override.name}, if that is not wanted",
+        )
+        for override in observed.overrides
+        if override.name not in wanted
+    ]
+    for setting in observed.settings:
+        if setting.name not in wanted and _waits_for_restart(setting):
+            problem = "was changed and waits for a restart of the server"
+            found.append(
+                Finding(f"parameter {setting.name}", problem, "restart it: circlepay restart --server postgres")
+            )
+    return found

@@ -1,0 +1,64 @@
+"""Privileges that are seen and left alone: those of others, and of kinds that are not managed here."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from infra.changes import Finding
+from infra.postgres.facts import Catalog
+from infra.postgres.privileges import PUBLIC, Object, PrivilegesDeclaration, is_managed
+
+
+def findings(catalog: Catalog, declared: PrivilegesDeclaration) -> list[Finding]:
+    """Grants to others on our objects, privileges of the role of a kind not managed here, and PUBLIC's defaults."""
+    found = [*_grants_to_others(catalog, declared), *_unmanaged(catalog, declared)]
+    public = sorted(grant.privilege for grant in catalog.grants if grant.kind == "database" and grant.grantee == PUBLIC)
+    if public and not declared.strict:
+        found.append(
+            Finding(
+                f"database {catalog.server.database}",
+                f"PUBLIC, which is every role of the server, has {', '.join(public)} "
+                "(PostgreSQL's default, kept as documented)",
+                "set postgres.restrictPublic: true",
+            )
+        )
+    return found
+
+
+def _grants_to_others(catalog: Catalog, declared: PrivilegesDeclaration) -> list[Finding]:
+    others: dict[str, list[str]] = defaultdict(list)
+    for grant in catalog.grants:
+        item = Object(grant.kind, grant.schema, grant.name, grant.detail)
+        if grant.grantee not in {declared.role, PUBLIC} and is_managed(item, PUBLIC):
+            others[grant.grantee].append(f"{grant.privilege} on {item}")
+    return [
+        Finding(
+            f"role {name}",
+            f"was granted {'; '.join(sorted(privileges)[:5])}"
+            + (f" and {len(privileges) - 5} more" if len(privileges) > 5 else ""),
+            f"REVOKE it, or leave it: grants to others than {declared.role} and PUBLIC are not touched",
+        )
+        for name, privileges in sorted(others.items())
+    ]
+
+
+def _unmanaged(catalog: Catalog, declared: PrivilegesDeclaration) -> list[Finding]:
+    found = [
+        Finding(
+            f"role {declared.role}",
+            f"has privileges on {grant.object}",
+            f"REVOKE ALL ON {grant.object} FROM {declared.role}",
+        )
+        for grant in catalog.other_grants
+        if grant.role == declared.role
+    ]
+    for creator, grantee in sorted({(entry.creator, entry.grantee) for entry in catalog.default_grants}):
+        if grantee not in {declared.role, PUBLIC}:
+            found.append(
+                Finding(
+                    f"default privileges of {creator}",
+                    f"what {creator} creates is granted to {grantee}",
+                    f"ALTER DEFAULT PRIVILEGES FOR ROLE {creator} REVOKE ... FROM {grantee}, if that is not wanted",
+                )
+            )
+    return found

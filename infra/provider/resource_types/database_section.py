@@ -1,0 +1,89 @@
+"""What Database, Schema and Access have in common: each is one section of the objects of a PostgreSQL database."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from infra.changes import Change
+from infra.errors import CirclePayError
+from infra.provider.handler import Converged, Handler, Observed, Operation, Values
+from infra.provider.sessions import facts_of, forget, login_of
+from infra.provider.values import has_unknown
+
+if TYPE_CHECKING:
+    from infra.postgres.objects import DatabaseObjects
+
+
+class DatabaseSection(Handler):
+    """A section: planned from facts that all sections share, applied under the database's lock. Deleting it leaves it all."""
+
+    section: ClassVar[str]
+
+    @abstractmethod
+    def declaration(self, inputs: Values) -> dict[str, Any]:
+        """The fields of DatabaseObjects that this section declares."""
+
+    def objects(self, inputs: Values) -> DatabaseObjects:
+        """The declaration of this section; what belongs to the others keeps its default and is not looked at."""
+        from infra.postgres.database import DatabaseDeclaration
+        from infra.postgres.objects import DatabaseObjects
+        from infra.postgres.privileges import PrivilegesDeclaration
+        from infra.postgres.roles import RoleDeclaration
+
+        nothing: dict[str, Any] = {
+            "database": DatabaseDeclaration(name=inputs["connection"]["database"]),
+            "role": RoleDeclaration(),
+            "privileges": PrivilegesDeclaration(),
+            "migrations": (),
+            "cache": Path(),
+        }
+        return DatabaseObjects(**{**nothing, **self.declaration(inputs)})
+
+    def plan(self, inputs: Values, state: Values | None, operation: Operation) -> list[Change]:
+        from infra.postgres import objects
+
+        if has_unknown(inputs["connection"]):
+            return self._not_yet(inputs, "the server is not running yet")
+        facts = facts_of(login_of(inputs["connection"]))
+        if facts.catalog is None:
+            # What the state knows of it may well be true still: it is looked at once the server runs.
+            return self._not_yet(inputs, "the server does not answer yet") if state is None else []
+        outcome = objects.plan(
+            facts.catalog, self.objects(inputs), exists=facts.exists, sections={objects.Section(self.section)}
+        )
+        return list(outcome.changes)
+
+    def _not_yet(self, inputs: Values, reason: str) -> list[Change]:
+        return [Change(f"{self.section} of {self.identity(inputs)}", "create", reason)]
+
+    def converge(self, inputs: Values, state: Values | None, operation: Operation) -> Converged:
+        from infra.postgres import objects
+
+        login = login_of(inputs["connection"])
+        outcome = objects.apply_all(
+            login,
+            self.objects(inputs),
+            cancelled=operation.cancelled,
+            progress=operation.progress,
+            sections={objects.Section(self.section)},
+        )
+        forget(login.endpoint.host, login.endpoint.port)
+        return Converged(changes=list(outcome.changes), findings=list(outcome.findings))
+
+    def observe(self, state: Values, operation: Operation) -> Observed | None:
+        from infra.postgres import objects
+
+        facts = facts_of(login_of(state["connection"]))
+        if facts.catalog is None:
+            return Observed(findings=None)
+        if not facts.exists:
+            return None
+        try:
+            outcome = objects.plan(facts.catalog, self.objects(state), sections={objects.Section(self.section)})
+        except CirclePayError as error:
+            # Raising here would stop the `up` that is to settle it; the same error meets it where it is applied.
+            operation.warn(error.message)
+            return Observed(findings=None)
+        return Observed(drift=list(outcome.changes), findings=list(outcome.findings))

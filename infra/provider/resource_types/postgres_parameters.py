@@ -1,0 +1,51 @@
+"""PostgresParameters: the parameters in force on a running server, whatever ALTER SYSTEM did to them."""
+
+from __future__ import annotations
+
+from infra.changes import Change, Finding
+from infra.provider.handler import CONNECTION_SECRETS, Converged, Handler, Observed, Operation, Property, Values
+from infra.provider.sessions import facts_of, forget, login_of
+from infra.provider.values import has_unknown
+
+
+class PostgresParameters(Handler):
+    """Parameters in force, compared with the declared ones; overrides in postgresql.auto.conf are taken out again."""
+
+    token = "circlepay:index:PostgresParameters"
+    inputs = {
+        "connection": Property("object", "The superuser's login.", secret_members=CONNECTION_SECRETS),
+        "parameters": Property("object", "Declared value by name, as postgresql.conf takes it."),
+        "upstream": Property("array", "Revisions of what this rests on."),
+    }
+
+    def identity(self, inputs: Values) -> str:
+        return "postgres-parameters"
+
+    def plan(self, inputs: Values, state: Values | None, operation: Operation) -> list[Change]:
+        from infra.postgres import parameters
+
+        if has_unknown([inputs["connection"], inputs["parameters"]]):
+            return []
+        facts = facts_of(login_of(inputs["connection"])).catalog
+        return [] if facts is None else parameters.plan(facts, inputs["parameters"])
+
+    def converge(self, inputs: Values, state: Values | None, operation: Operation) -> Converged:
+        from infra.postgres import catalog, execution, parameters
+        from infra.postgres.connection import connect
+
+        login = login_of(inputs["connection"])
+        with connect(login) as connection:
+            facts = catalog.read(connection, parameters.NAMES)
+            changes = parameters.plan(facts, inputs["parameters"])
+            sent = [change for change in changes if change.statement is not None]
+            execution.run(connection, sent, cancelled=operation.cancelled)
+        forget(login.endpoint.host, login.endpoint.port)
+        findings = [
+            Finding(change.subject, change.reason, "circlepay restart --server postgres")
+            for change in changes
+            if change.action == "restart"
+        ]
+        return Converged(changes=sent, findings=findings)
+
+    def observe(self, state: Values, operation: Operation) -> Observed:
+        return Observed(drift=[change for change in self.plan(state, state, operation) if change.statement is not None])

@@ -1,0 +1,49 @@
+"""Schema: everything the migrations make, and what drifted from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from infra.provider.handler import CONNECTION_SECRETS, Property, Values
+from infra.provider.resource_types.database_section import DatabaseSection
+
+
+class Schema(DatabaseSection):
+    """Migrations applied and the schema they make kept. Deleting the resource leaves every object."""
+
+    section = "schema"
+    token = "circlepay:index:Schema"
+    inputs = {
+        "connection": Property("object", "The superuser's login to the database.", secret_members=CONNECTION_SECRETS),
+        "owner": Property("string", "Role that owns the objects."),
+        "folder": Property("string", "Folder with `migrations` and `optional`."),
+        "migrations": Property("array", "Declared migrations: version, name, sha256."),
+        "adopt": Property("boolean", "Whether a schema built by hand may be taken over as the baseline."),
+        "dropRedundantIndexes": Property("boolean", "Whether the optional drops are made."),
+        "lockTimeout": Property("number", "Seconds a change waits for a lock."),
+        "statementTimeout": Property("number", "Seconds one statement may run."),
+        "cacheFolder": Property("string", "Folder for what can be made again."),
+        "upstream": Property("array", "Revisions of what this rests on."),
+    }
+
+    def identity(self, inputs: Values) -> str:
+        return "schema"
+
+    def declaration(self, inputs: Values) -> dict[str, Any]:
+        from infra.postgres import migrations
+        from infra.postgres.database import DatabaseDeclaration
+        from infra.postgres.indexes import read_optional_drops
+
+        folder = Path(inputs["folder"])
+        return {
+            "database": DatabaseDeclaration(
+                name=inputs["connection"]["database"], owner=inputs["owner"], adopt=inputs["adopt"]
+            ),
+            "migrations": tuple(migrations.load(folder / "migrations")),
+            "drops": read_optional_drops(folder / "optional" / "drop_redundant_indexes.sql"),
+            "drop_redundant": inputs["dropRedundantIndexes"],
+            "lock_timeout": inputs["lockTimeout"],
+            "statement_timeout": inputs["statementTimeout"],
+            "cache": Path(inputs["cacheFolder"]),
+        }

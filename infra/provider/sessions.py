@@ -1,0 +1,79 @@
+"""One read of facts per server: handlers of the same database share what was read, until one of them changes something."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from infra.endpoint import Endpoint, Login
+from infra.errors import ServerError
+
+if TYPE_CHECKING:
+    from infra.postgres.catalog import Catalog
+
+
+@dataclass(frozen=True)
+class DatabaseFacts:
+    """What was read of a database.
+
+    catalog: what was read; of the maintenance database where this one does not exist, None when the server did not answer.
+    exists: False only when the server says so. problem: why the server could not be asked; empty when it answered.
+    """
+
+    catalog: Catalog | None
+    exists: bool
+    problem: str = ""
+
+
+_facts: dict[tuple[str, int, str], DatabaseFacts] = {}
+_locks: dict[tuple[str, int, str], threading.Lock] = {}
+_guard = threading.Lock()
+
+
+def login_of(connection: Mapping[str, Any]) -> Login:
+    """The login a `connection` property describes: host, port, user, password, database."""
+    return Login(
+        Endpoint(str(connection["host"]), int(connection["port"])),
+        str(connection.get("user", "")),
+        str(connection["password"]),
+        str(connection.get("database", "")),
+    )
+
+
+def facts_of(login: Login) -> DatabaseFacts:
+    """The database's facts, read at most once in this process until `forget`; never raises because a server is down."""
+    key = (login.endpoint.host, login.endpoint.port, login.database)
+    with _guard:
+        lock = _locks.setdefault(key, threading.Lock())
+    with lock:
+        if key not in _facts:
+            _facts[key] = _read(login)
+        return _facts[key]
+
+
+def forget(host: str, port: int) -> None:
+    """Drops what was read of this server: something was changed."""
+    for key in [key for key in _facts if key[:2] == (host, port)]:
+        _facts.pop(key, None)
+
+
+def _read(login: Login) -> DatabaseFacts:
+    from infra.postgres import catalog, parameters
+    from infra.postgres.connection import connect, reconnected
+
+    try:
+        with connect(login) as connection:
+            return DatabaseFacts(catalog.read(connection, parameters.NAMES), exists=True)
+    except ServerError as error:
+        problem = error.cause
+    # A refused login may only mean that the database is not there yet: the maintenance database knows.
+    try:
+        with connect(reconnected(login, "")) as connection:
+            facts = catalog.read(connection, parameters.NAMES)
+    except ServerError as error:
+        return DatabaseFacts(None, exists=True, problem=error.cause)
+    if facts.database(login.database) is None:
+        return DatabaseFacts(facts, exists=False)
+    return DatabaseFacts(None, exists=True, problem=problem)

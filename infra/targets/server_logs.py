@@ -1,0 +1,29 @@
+"""The end of a server's logs, for error messages: short, and without secrets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+LINES = 12
+_BYTES = 16384
+
+
+def last_lines(paths: Iterable[Path], secrets: Mapping[str, str]) -> str:
+    """The last lines of the files, oldest file first, indented; secrets are masked."""
+    text = "\n".join(filter(None, (_tail(path) for path in paths)))
+    for secret in secrets.values():
+        text = text.replace(secret, "[secret]") if secret else text
+    lines = [line for line in text.splitlines() if line.strip()][-LINES:]
+    return "\n".join(f"    {line}" for line in lines) or "    (it wrote nothing to its log)"
+
+
+def _tail(path: Path) -> str:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return ""
+    with os.fdopen(descriptor, "rb") as stream:
+        stream.seek(max(0, os.fstat(stream.fileno()).st_size - _BYTES))
+        return stream.read(_BYTES).decode(errors="replace").strip()

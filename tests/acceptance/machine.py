@@ -1,0 +1,102 @@
+"""What the machine of the servers says about them: processes, sockets, files.
+
+Read through testinfra's connection by one shell script, because an SSH or container round trip per fact would add up,
+and from /proc, because small machines have neither `ss` nor `ps`. Where there is no /proc (macOS) psutil answers
+instead, which only sees this machine.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from testinfra.host import Host
+
+from infra.verification import Subject
+
+SCRIPT = Path(__file__).with_name("machine.sh")
+
+
+class Address(NamedTuple):
+    """An address something listens on."""
+
+    ip: str
+    port: int
+
+
+@dataclass
+class Process:
+    """A server's main process. sockets: inodes of its sockets; None where the machine does not let us look."""
+
+    pid: int
+    user: str = ""
+    name: str = ""
+    arguments: list[str] = field(default_factory=list)
+    sockets: set[str] | None = None
+    listening: set[Address] = field(default_factory=set)
+
+
+@dataclass
+class Entry:
+    """A file or folder: mode in octal without leading zero, owner's name, kind as `stat` says it."""
+
+    mode: str
+    owner: str
+    kind: str
+    path: str
+
+
+@dataclass
+class Machine:
+    """All observations. whoami: who made them. listeners: every listening TCP socket -> inode."""
+
+    whoami: str = ""
+    processes: dict[str, Process] = field(default_factory=dict)
+    entries: dict[str, Entry] = field(default_factory=dict)
+    listeners: dict[str, Address] = field(default_factory=dict)
+
+
+def look(host: Host, pids: Mapping[str, int], subject: Subject) -> Machine:
+    """One look. pids: server -> its process as the server told it; for PostgreSQL a backend, whose parent is meant."""
+    folders = {"postgres": subject.postgres.folder, "redis": subject.redis.folder}
+    words = [word for name in pids for word in (name, str(pids[name]), folders[name])]
+    placeholders = " ".join(["%s"] * (len(words) + 2))
+    answer = host.run(f"sh -c {placeholders}", SCRIPT.read_text(encoding="utf-8"), "look", *words)
+    if answer.stdout.startswith("no-proc"):
+        from tests.acceptance.machine_without_proc import look_with_psutil
+
+        return look_with_psutil(pids, folders)
+    assert answer.rc == 0, f"the machine could not be looked at: {answer.stderr.strip()}"
+    return parse(answer.stdout.splitlines())
+
+
+def parse(lines: Iterable[str]) -> Machine:
+    """The script's tab-separated lines as a Machine."""
+    machine = Machine()
+    for line in lines:
+        kind, *words = line.split("\t")
+        if kind == "whoami":
+            machine.whoami = words[0]
+        elif kind == "process":
+            machine.processes[words[0]] = Process(int(words[1]), user=words[2], name=words[3])
+        elif kind == "argument":
+            machine.processes[words[0]].arguments.append(words[1])
+        elif kind == "sockets":
+            machine.processes[words[0]].sockets = set(words[1].split())
+        elif kind == "entry":
+            machine.entries[words[3]] = Entry(*words)
+        elif kind == "listener":
+            machine.listeners[words[1]] = _address(words[0])
+    for process in machine.processes.values():
+        process.listening = {machine.listeners[inode] for inode in process.sockets or () if inode in machine.listeners}
+    return machine
+
+
+def _address(hexadecimal: str) -> Address:
+    """An address of /proc/net/tcp: 32-bit words in the machine's byte order, which is little-endian wherever we run."""
+    ip, port = hexadecimal.split(":")
+    words = [bytes.fromhex(ip[start : start + 8])[::-1] for start in range(0, len(ip), 8)]
+    return Address(str(ipaddress.ip_address(b"".join(words))), int(port, 16))

@@ -1,0 +1,40 @@
+"""The same observations through psutil, for this machine only, where there is no /proc."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+from tests.acceptance.machine import Address, Entry, Machine, Process
+
+
+def look_with_psutil(pids: Mapping[str, int], folders: Mapping[str, str]) -> Machine:
+    """One look at the servers' processes and folders; `pids` as for machine.look."""
+    machine = Machine(whoami=getpass.getuser())
+    for server, pid in pids.items():
+        found = psutil.Process(pid)
+        if server == "postgres":
+            found = found.parent() or found
+        machine.processes[server] = Process(
+            found.pid, user=found.username(), name=found.name(), arguments=found.cmdline(), listening=_listening(found)
+        )
+        machine.entries.update({entry.path: entry for entry in map(_entry, _paths(Path(folders[server])))})
+    return machine
+
+
+def _listening(process: psutil.Process) -> set[Address]:
+    connections = process.net_connections(kind="tcp")
+    return {Address(each.laddr.ip, each.laddr.port) for each in connections if each.status == psutil.CONN_LISTEN}
+
+
+def _paths(folder: Path) -> list[Path]:
+    inside = [path for name in ("config", "secrets") for path in (folder / name).rglob("*")]
+    return [folder, *folder.iterdir(), *inside]
+
+
+def _entry(path: Path) -> Entry:
+    kind = "directory" if path.is_dir() else "regular file"
+    return Entry(f"{path.stat().st_mode & 0o7777:o}", path.owner(), kind, str(path))

@@ -1,0 +1,50 @@
+"""Each server runs as an ordinary process of the right user, and shows no secret to who can list processes."""
+
+from __future__ import annotations
+
+import pytest
+
+from infra.verification import Subject
+from tests.acceptance.expectation import expect, expect_that
+from tests.acceptance.machine import Machine
+
+PROGRAMS = {"postgres": ("postgres",), "redis": ("valkey-server", "redis-server")}
+SERVERS = tuple(PROGRAMS)
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_program(machine: Machine, server: str) -> None:
+    expect_that(
+        machine.processes[server].name in PROGRAMS[server],
+        f"process {machine.processes[server].pid} is one of {', '.join(PROGRAMS[server])}",
+        machine.processes[server].name,
+        "another program listens on this stack's port: stop it, then run `make up`",
+    )
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_user(machine: Machine, subject: Subject, server: str) -> None:
+    declared = subject.postgres.system_user if server == "postgres" else subject.redis.system_user
+    expect(machine.processes[server].user, declared or machine.whoami, "stop the server, then run `make up`")
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_not_root(machine: Machine, server: str) -> None:
+    expect_that(
+        machine.processes[server].user != "root", "any user but root", "root", "stop the server, then run `make up`"
+    )
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_command_names_its_place(machine: Machine, subject: Subject, server: str) -> None:
+    # Redis may overwrite its command line with the address it listens on.
+    places = [subject.postgres.folder] if server == "postgres" else [subject.redis.folder, f":{subject.redis.port}"]
+    command = " ".join(machine.processes[server].arguments)
+    expect_that(any(place in command for place in places), f"the command line contains {' or '.join(places)}", command)
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_command_without_secrets(machine: Machine, subject: Subject, server: str) -> None:
+    command = " ".join(machine.processes[server].arguments)
+    shown = [name for name, secret in subject.secrets().items() if secret and secret in command]
+    expect(shown, [], "change the passwords named here, they were visible to every user of the machine")

@@ -1,0 +1,3 @@
+"""Declares nothing."""
+
+import pulumi  # noqa: F401 - every program imports it

@@ -1,0 +1,1 @@
+"""The contract: what every target promises, run unchanged against each."""

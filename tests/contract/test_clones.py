@@ -1,0 +1,67 @@
+"""Two clones on one machine, ports, and data that only an explicit delete deletes."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.contract.conftest import CASES, made
+from tests.support.clones import Clone
+from tests.support.live import LiveStack
+
+
+@pytest.fixture
+def two_clones(workplace: Path) -> Iterator[tuple[Clone, Clone]]:
+    """Two clones whose stacks share a machine and a data root."""
+    clones = (made(CASES[0], workplace), made(CASES[0], workplace))
+    try:
+        yield clones
+    finally:
+        for clone in clones:
+            clone.end()
+
+
+def test_two_clones_brought_up_at_once_do_not_collide(two_clones: tuple[Clone, Clone]) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        for run in pool.map(lambda clone: clone.up(), two_clones):
+            run.expect()
+    ports = [int(LiveStack(clone).outputs[server]["port"]) for clone in two_clones for server in ("postgres", "redis")]
+    assert len(set(ports)) == 4
+    for clone in two_clones:
+        LiveStack(clone).app_stub()
+        assert set(clone.up_counts()) == {"same"}
+
+
+def test_an_explicit_port_that_is_taken_is_an_error(clone: Clone) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        clone.configure(redis={"port": port})
+        run = clone.up()
+    assert run.code != 0
+    assert str(port) in run.output
+    assert not (clone.root / ".env.local").exists()
+    clone.up().expect()
+    assert int(LiveStack(clone).outputs["redis"]["port"]) == port
+
+
+def test_only_an_explicit_delete_deletes_data_and_its_secrets(clone: Clone) -> None:
+    clone.up().expect()
+    live = LiveStack(clone)
+    folder, password = Path(live.outputs["postgres"]["folder"]), live.outputs["databaseUrl"]
+    refused = clone.pulumi("destroy", "--yes", "--skip-preview", "--stack", clone.stack)
+    assert refused.code != 0
+    assert "protect" in refused.output
+    clone.down().expect()
+    assert (folder / "data" / "PG_VERSION").exists()
+    clone.pulumi("state", "unprotect", "--all", "--yes", "--stack", clone.stack).expect()
+    clone.pulumi("destroy", "--yes", "--skip-preview", "--stack", clone.stack).expect()
+    assert not folder.exists()
+    assert not live.env_path.exists()
+    clone.up().expect()
+    assert LiveStack(clone).outputs["databaseUrl"] != password

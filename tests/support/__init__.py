@@ -1,0 +1,1 @@
+"""What several suites share: clones of the project, real servers, the secret scanner."""

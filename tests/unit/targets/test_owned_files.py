@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import os
+import stat
+
+import pytest
+
+from infra.targets import owned_files
+from infra.targets.owned_files import ABSENT
+from infra.targets.system_user import account
+
+ME = account(None)
+
+
+def reason(path, content: str) -> str:
+    return owned_files.difference(owned_files.file_state(path, ME), owned_files.declared_file(content), "me")
+
+
+def test_what_was_written_is_as_declared_whatever_the_umask(tmp_path):
+    old = os.umask(0)
+    try:
+        owned_files.write(tmp_path / "file", "content", ME)
+    finally:
+        os.umask(old)
+    assert reason(tmp_path / "file", "content") == ""
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (lambda path: path.unlink(), "is missing"),
+        (lambda path: path.write_text("other"), "its content is not the declared one"),
+        (lambda path: path.chmod(0o640), "its mode is 0640, declared 0600"),
+        (lambda path: (path.unlink(), path.mkdir()), "is something else, or cannot be read"),
+        (lambda path: (path.unlink(), os.mkfifo(path)), "is something else, or cannot be read"),
+        (lambda path: (path.rename(path.with_name("x")), path.symlink_to("x")), "is something else, or cannot be read"),
+    ],
+)
+def test_every_difference_has_its_words(tmp_path, spoil, expected):
+    path = tmp_path / "file"
+    owned_files.write(path, "content", ME)
+    spoil(path)
+    assert reason(path, "content") == expected
+
+
+def test_writing_replaces_a_link_and_not_what_it_points_to(tmp_path):
+    (tmp_path / "target").write_text("theirs")
+    (tmp_path / "file").symlink_to(tmp_path / "target")
+    owned_files.write(tmp_path / "file", "ours", ME)
+    assert (tmp_path / "target").read_text() == "theirs"
+    assert not (tmp_path / "file").is_symlink()
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path):
+    owned_files.write(tmp_path / "file", "old", ME)
+    with pytest.raises(UnicodeEncodeError):
+        owned_files.write(tmp_path / "file", "\udc80", ME)
+    assert (tmp_path / "file").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_sweeping_takes_only_what_killed_writes_left(tmp_path):
+    (tmp_path / ".file.0011aabb.partial").touch()
+    (tmp_path / "file").touch()
+    owned_files.sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_folders_are_made_and_mended_and_links_refused(tmp_path):
+    folder = tmp_path / "folder"
+    assert owned_files.folder_state(folder, ME) == ABSENT
+    owned_files.make_folder(folder, ME)
+    assert owned_files.folder_state(folder, ME) == owned_files.declared_folder()
+    folder.chmod(0o755)
+    state = owned_files.folder_state(folder, ME)
+    assert owned_files.difference(state, owned_files.declared_folder(), "me") == "its mode is 0755, declared 0700"
+    owned_files.make_folder(folder, ME)
+    assert owned_files.folder_state(folder, ME) == owned_files.declared_folder()
+    (tmp_path / "link").symlink_to(folder)
+    assert owned_files.folder_state(tmp_path / "link", ME).startswith("unreadable")
+    with pytest.raises(NotADirectoryError):
+        owned_files.make_folder(tmp_path / "link", ME)

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from infra.targets.spec import ServerSpec
+from tests.support.dummy_product import spec
+
+
+def test_a_spec_crosses_the_engine_as_json():
+    assert ServerSpec.from_json(json.loads(json.dumps(spec().to_json()))) == spec()
+
+
+def test_numbers_that_come_back_as_floats_are_numbers():
+    value = json.loads(json.dumps(spec().to_json()))
+    value["documented_port"] = 21000.0
+    assert ServerSpec.from_json(value).documented_port == 21000
+
+
+def test_what_is_no_spec_is_refused():
+    with pytest.raises((KeyError, TypeError)):
+        ServerSpec.from_json({"name": "x"})
+    with pytest.raises(TypeError):
+        ServerSpec.from_json({**spec().to_json(), "surprise": 1})
+
+
+def test_the_probe_gets_its_arguments():
+    from dataclasses import replace
+
+    probing = replace(spec(), probe="tests.unit.targets.test_spec:echo", probe_arguments={"superuser": "me"})
+    assert probing.load_probe()("endpoint", {}, 1.0) == "me"
+    mending = replace(probing, credentials_input="tests.unit.targets.test_spec:statement")
+    assert mending.credentials_text({"password": "p"}) == "me p"
+
+
+def echo(endpoint, secrets, timeout, *, superuser):
+    return superuser
+
+
+def statement(secrets, *, superuser):
+    return f"{superuser} {secrets['password']}"

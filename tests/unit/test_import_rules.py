@@ -1,0 +1,59 @@
+"""Rules about imports that import-linter cannot say: parts of a foreign package, and single names."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = sorted((ROOT / "infra").rglob("*.py"))
+CONFIGURATION = ("pulumi.Config", "pulumi.config", "pulumi.runtime.config")
+"""What reads a stack's configuration."""
+
+
+def named(path: Path) -> str:
+    """A module's path below the project's root."""
+    return str(path.relative_to(ROOT))
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Every dotted name a module imports, and every `pulumi.x` it mentions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "pulumi":
+            yield f"pulumi.{node.attr}"
+
+
+def users_of(*prefixes: str, among: list[Path]) -> set[str]:
+    """The modules that import or mention something below one of the dotted names."""
+    wanted = tuple(f"{prefix}." for prefix in prefixes)
+    return {
+        named(path)
+        for path in among
+        if any(f"{name}.".startswith(wanted) for name in imported(ast.parse(path.read_text())))
+    }
+
+
+def test_only_the_provider_knows_the_provider_protocol() -> None:
+    users = users_of("pulumi.provider", "grpc", among=MODULES)
+    assert users
+    assert {user for user in users if not user.startswith("infra/provider/")} == set()
+
+
+def test_only_the_seam_knows_the_experimental_sdk() -> None:
+    users = users_of("pulumi.provider.experimental", among=MODULES)
+    assert users == {"infra/provider/protocol.py", "infra/provider/values.py"}
+
+
+def test_only_the_settings_read_the_configuration() -> None:
+    """The program makes the reader and hands it over, and that is all it does with it."""
+    assert users_of(*CONFIGURATION, among=MODULES) == {"infra/settings.py", "infra/__main__.py"}
+
+
+def test_a_user_is_noticed() -> None:
+    tree = ast.parse("import pulumi\n\nport = pulumi.Config().get_int('port')\n")
+    assert "pulumi.Config" in set(imported(tree))

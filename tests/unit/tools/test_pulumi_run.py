@@ -1,0 +1,216 @@
+"""What is told of Pulumi's events, and how a run ends. A script stands in for `pulumi`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools import pulumi_run
+from tools.paths import ROOT
+from tools.pulumi_run import Story
+
+URN = "urn:pulumi:local::circlepay::circlepay:index:"
+
+
+def _step(kind: str, operation: str, resource: str, name: str, **more: Any) -> dict[str, Any]:
+    metadata = {"op": operation, "urn": f"{URN}{resource}::{name}", "type": f"circlepay:index:{resource}", **more}
+    return {kind: {"metadata": metadata}}
+
+
+def _said(message: str, severity: str = "info", **more: Any) -> dict[str, Any]:
+    return {"diagnosticEvent": {"message": f"{message}\n", "severity": severity, **more}}
+
+
+def _told(*events: dict[str, Any]) -> list[str]:
+    story = Story()
+    return [line for event in events for line in story.tell(event)]
+
+
+def test_looking_is_told_once() -> None:
+    looks = [_step("resourcePreEvent", "refresh", "Server", name) for name in ("postgres", "redis")]
+    assert _told(*looks) == ["looking at what is there"]
+
+
+@pytest.mark.parametrize("operation", sorted(pulumi_run.QUIET))
+def test_what_changes_nothing_is_not_told(operation: str) -> None:
+    done: dict[str, Any] = {"outputs": {"changes": [{}]}}
+    assert _told(_step("resOutputsEvent", operation, "Server", "redis", new=done)) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [([], []), (None, []), ([{}], ["redis: 1 change"]), ([{}, {}], ["redis: 2 changes"])],
+)
+def test_changes_are_counted_and_the_summary_names_them(changes: object, told: list[str]) -> None:
+    new = {"outputs": {"changes": changes}}
+    assert _told(_step("resOutputsEvent", "update", "Server", "redis", new=new)) == told
+
+
+def test_what_was_told_by_name_is_not_counted_too() -> None:
+    said = _said(
+        "create role x — does not exist [no lock; live; reversible]", ephemeral=True, urn=f"{URN}Access::access"
+    )
+    done = _step("resOutputsEvent", "create", "Access", "access", new={"outputs": {"changes": [{}]}})
+    assert _told(said, done) == ["create role x"]
+
+
+def test_a_deletion_is_told_of_data_only() -> None:
+    old = {"outputs": {"folder": "/srv/redis"}}
+    kinds = ("Database", "EnvFile", "Server")
+    assert _told(*(_step("resOutputsEvent", "delete", kind, "x", old=old) for kind in kinds)) == []
+    assert _told(_step("resOutputsEvent", "delete", "ServerFolder", "x", old=old)) == ["deleted /srv/redis"]
+
+
+def test_passing_words_and_warnings_are_told_and_errors_kept_for_the_end() -> None:
+    story = Story()
+    events = [
+        _said("starting redis", ephemeral=True),
+        _said("start server redis"),
+        _said("empty", "warning"),
+        _said("empty", "warning"),
+        _said("registering", "debug"),
+        _said("no room", "error"),
+        _said("no room", "error"),
+        {"preludeEvent": {"config": {}}},
+    ]
+    assert [line for event in events for line in story.tell(event)] == ["starting redis", "warning: empty"]
+    assert story.errors == ["no room"]
+
+
+def test_what_is_at_work_is_named_until_it_ends() -> None:
+    story = Story()
+    assert story.waiting() == "pulumi"
+    story.tell(_step("resourcePreEvent", "create", "Server", "redis"))
+    story.tell(_step("resourcePreEvent", "create", "Server", "postgres"))
+    assert story.waiting() == "postgres, redis"
+    story.tell(_step("resOutputsEvent", "create", "Server", "redis"))
+    story.tell(_step("resOpFailedEvent", "create", "Server", "postgres"))
+    assert story.waiting() == "pulumi"
+
+
+# The run --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """An environment whose `pulumi` is the script that a test writes."""
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    return dict(os.environ) | {
+        "PATH": path,
+        "PULUMI_BACKEND_URL": f"file://{tmp_path}/state",
+        "PYTHONPATH": str(ROOT),
+        "HERE": str(tmp_path),
+    }
+
+
+def _pulumi(folder: Path, script: str) -> None:
+    program = folder / "pulumi"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+
+
+ARGV = [sys.executable, "-m", "tools.pulumi_run", "local", "up"]
+
+
+def _run(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ARGV, cwd=environment["HERE"], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_a_run_that_succeeds_tells_no_more_than_its_events(tmp_path: Path, environment: dict[str, str]) -> None:
+    event = json.dumps(_said("starting redis", ephemeral=True))
+    _pulumi(tmp_path, f"printf '%s\\n' '{event}'; echo 'warning: a newer version' >&2")
+    done = _run(environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "  starting redis\n", "")
+
+
+def test_a_failed_run_ends_with_its_own_errors_once(tmp_path: Path, environment: dict[str, str]) -> None:
+    event = json.dumps(_said("no room\n  -> make some", "error"))
+    _pulumi(tmp_path, f"printf '%s\\n' '{event}'; echo 'error: update failed' >&2; exit 255")
+    done = _run(environment)
+    assert done.returncode == 255
+    assert done.stderr == "circlepay: no room\n  -> make some\n"
+    note = tmp_path / ".circlepay" / "failure-local.txt"
+    assert note.read_text() == "no room\n  -> make some\n"
+    assert note.stat().st_mode & 0o777 == 0o600
+    _pulumi(tmp_path, "true")
+    assert _run(environment).returncode == 0
+    assert not note.exists()
+
+
+def test_without_an_error_event_pulumis_own_words_are_told(tmp_path: Path, environment: dict[str, str]) -> None:
+    _pulumi(tmp_path, "echo 'error: incorrect passphrase' >&2; exit 255")
+    assert _run(environment).stderr == "circlepay: incorrect passphrase\n"
+
+
+def test_a_silent_failure_is_not_silent_here(tmp_path: Path, environment: dict[str, str]) -> None:
+    _pulumi(tmp_path, "exit 3")
+    done = _run(environment)
+    assert done.returncode == 3
+    assert "said nothing" in done.stderr
+
+
+LOCKED = """error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or delete the
+lock file with `pulumi cancel`."""
+
+
+def test_a_lock_that_came_in_between_is_told_without_advice_to_remove_it(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    _pulumi(tmp_path, f"cat >&2 <<'END'\n{LOCKED}\nEND\nexit 255")
+    done = _run(environment)
+    assert done.returncode == 255
+    assert "another run that has begun at the same moment" in done.stderr
+    assert "wait until that run has ended" in done.stderr
+    assert "cancel" not in done.stderr
+
+
+def test_two_silent_seconds_are_never_three(tmp_path: Path, environment: dict[str, str]) -> None:
+    event = json.dumps(_step("resourcePreEvent", "create", "Server", "redis"))
+    _pulumi(tmp_path, f"printf '%s\\n' '{event}'; sleep 2.6")
+    assert "  ... 2 s: redis\n" in _run(environment).stdout
+
+
+def test_words_that_are_no_event_are_words(tmp_path: Path, environment: dict[str, str]) -> None:
+    _pulumi(tmp_path, "echo '{half'; echo '[1]'; exit 1")
+    assert _run(environment).stderr == "circlepay: {half\ncirclepay: [1]\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_reaches_pulumi_once_and_its_end_is_waited_for(
+    tmp_path: Path, environment: dict[str, str], number: signal.Signals
+) -> None:
+    _pulumi(
+        tmp_path,
+        f"trap 'echo int >>{tmp_path}/log' INT\ntouch {tmp_path}/began\n"
+        "i=0; while [ $i -lt 100 ] && ! [ -s " + f"{tmp_path}/log ]; do sleep 0.1; i=$((i+1)); done\n"
+        f"sleep 0.3; echo ended >>{tmp_path}/log; exit 7",
+    )
+    # A group of its own, as a terminal gives a command: Ctrl-C goes to all of it.
+    with subprocess.Popen(
+        ARGV,
+        cwd=environment["HERE"],
+        env=environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    ) as child:
+        deadline = time.monotonic() + 20
+        while not (tmp_path / "began").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        os.killpg(child.pid, number)
+        told = child.communicate(timeout=20)[1]
+    assert child.returncode == 7
+    assert (tmp_path / "log").read_text() == "int\nended\n"
+    assert "interrupted" in told

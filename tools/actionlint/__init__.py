@@ -1,0 +1,1 @@
+"""actionlint, which checks the workflows: built from its pinned module once per user and pin."""

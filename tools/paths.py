@@ -1,0 +1,27 @@
+"""Where things are: the clone, what it keeps to itself, what clones of one user share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VIRTUAL_ENVIRONMENT = ROOT / ".venv"
+CLONE_STATE = ROOT / ".circlepay"
+"""State backend, passphrase and stamps of this clone; mode 0700."""
+
+
+def cache() -> Path:
+    """The folder all clones of this user share: toolchain and downloads, all of which can be made again.
+
+    `${XDG_CACHE_HOME:-~/.cache}/circlepay`; the XDG specification says to ignore a relative XDG_CACHE_HOME.
+    """
+    chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    base = chosen if chosen.is_absolute() else Path.home() / ".cache"
+    return base / "circlepay"
+
+
+def make_private(folder: Path) -> Path:
+    """The folder, made with mode 0700 where it is missing."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
