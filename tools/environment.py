@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import sys
 
 from tools import pulumi_settings, python_environment
@@ -40,6 +41,16 @@ def exports(environment: dict[str, str]) -> str:
     return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in changed.items())
 
 
+def heed_interrupts() -> None:
+    """What follows heeds an interrupt, although a script started this in the background, with interrupts ignored.
+
+    Programs inherit that. Pulumi ends its first language host of a run by an interrupt, and waits 5 s for one that
+    ignores it; and no shell can trap what was ignored when it started.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def main(arguments: list[str]) -> int:
     """Run `arguments`; returns only when that failed."""
     toolchain = True
@@ -57,6 +68,7 @@ def main(arguments: list[str]) -> int:
         program = shutil.which(arguments[0], path=environment["PATH"])
         if program is None:
             raise ToolError(f"there is no command {arguments[0]} in this environment")
+        heed_interrupts()
         os.execve(program, arguments, environment)  # noqa: S606  (becoming the command is what this is for)
     except ToolError as error:
         say(str(error))

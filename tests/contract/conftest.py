@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.clones import Clone
+from tests.support.interrupts import heeded_by_children
 from tests.support.live import LiveStack
 
 DEBIAN_POSTGRES = Path("/usr/lib/postgresql/15/bin")
@@ -39,6 +40,13 @@ CASES = (
         (DEBIAN_POSTGRES / "postgres", DEBIAN_REDIS / "redis-server"),
     ),
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interrupts() -> Iterator[None]:
+    """Without this, tests that run in the background wait 5 s in every run of Pulumi."""
+    with heeded_by_children():
+        yield
 
 
 @pytest.fixture(scope="session")

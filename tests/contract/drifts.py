@@ -7,7 +7,10 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import psutil
+
 from tests.support.live import LiveStack
+from tests.support.placements import wait_until
 
 OWN_TABLES = "('users', 'wallets', 'transactions', 'kyc_documents')"
 
@@ -91,9 +94,17 @@ def kill(server: str) -> Callable[[LiveStack], None]:
     def make(live: LiveStack) -> None:
         process = live.process(server)
         os.kill(process.pid, signal.SIGKILL)
-        process.wait(timeout=30)
+        wait_until(lambda: _has_ended(process), seconds=30)
 
     return make
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    """Whether it runs no more, its entry in the process table aside: that one waits for init, which may take seconds."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def edit_env_file(live: LiveStack) -> None:

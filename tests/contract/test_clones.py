@@ -29,11 +29,12 @@ def test_two_clones_brought_up_at_once_do_not_collide(two_clones: tuple[Clone, C
     with ThreadPoolExecutor(2) as pool:
         for run in pool.map(lambda clone: clone.up(), two_clones):
             run.expect()
-    ports = [int(LiveStack(clone).outputs[server]["port"]) for clone in two_clones for server in ("postgres", "redis")]
+    stacks = [LiveStack(clone) for clone in two_clones]
+    ports = [int(live.outputs[server]["port"]) for live in stacks for server in ("postgres", "redis")]
     assert len(set(ports)) == 4
-    for clone in two_clones:
-        LiveStack(clone).app_stub()
-        assert set(clone.up_counts()) == {"same"}
+    for live in stacks:
+        live.app_stub()
+        assert set(live.clone.up_counts()) == {"same"}
 
 
 def test_an_explicit_port_that_is_taken_is_an_error(clone: Clone) -> None:

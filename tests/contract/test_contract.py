@@ -11,6 +11,8 @@ import psutil
 import psycopg
 import pytest
 import redis as redis_client
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests.contract.drifts import DRIFTS, Drift
 from tests.support.live import LiveStack
@@ -208,7 +210,9 @@ def test_wrong_and_missing_credentials_are_refused(live: LiveStack) -> None:
                 password=password,
                 dbname="postgres",
             )
-        client = redis_client.Redis(redis["address"], int(redis["port"]), password=password or None)
+        client = redis_client.Redis(
+            redis["address"], int(redis["port"]), password=password or None, retry=Retry(NoBackoff(), 0)
+        )
         with pytest.raises(redis_client.AuthenticationError):
             client.ping()
         client.close()

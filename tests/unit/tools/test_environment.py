@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -30,6 +31,16 @@ def test_the_command_runs_at_the_root_with_the_projects_python() -> None:
 
 def test_its_exit_code_is_the_commands() -> None:
     assert _run("--no-toolchain", "sh", "-c", "exit 7").returncode == 7
+
+
+def test_a_command_in_the_background_heeds_interrupts() -> None:
+    ask = "import signal; print(signal.getsignal(signal.SIGINT) == signal.SIG_IGN)"
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        result = _run("--no-toolchain", "python", "-c", ask)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert result.stdout == "False\n"
 
 
 def test_arguments_arrive_as_they_are() -> None:
