@@ -29,7 +29,7 @@ class Comparison:
 
     ours, reference: medians in seconds. ratio: the median of the rounds' ratios. lowest, highest: the ratio's range.
     faster: the ratio is reference / ours, «so many times faster»; else ours / reference, «so many times as long».
-    aim: the ratio that was aimed at; met when the ratio is on its right side.
+    aim: the ratio that was aimed at; met when the ratio is on its right side. None: a floor, shown beside what has an aim.
     """
 
     name: str
@@ -40,12 +40,14 @@ class Comparison:
     lowest: float
     highest: float
     faster: bool
-    aim: float
+    aim: float | None
     rounds: int
 
     @property
-    def met(self) -> bool:
-        """Whether the aim was reached in this run."""
+    def met(self) -> bool | None:
+        """Whether the aim was reached in this run; None where there is none."""
+        if self.aim is None:
+            return None
         return self.ratio >= self.aim if self.faster else self.ratio <= self.aim
 
     def as_dict(self) -> dict[str, object]:
@@ -74,7 +76,13 @@ def interleaved(sides: Sides, rounds: int) -> Measured:
 
 
 def compared(
-    name: str, ours: Sequence[float], against: str, reference: Sequence[float], *, aim: float, faster: bool = False
+    name: str,
+    ours: Sequence[float],
+    against: str,
+    reference: Sequence[float],
+    *,
+    aim: float | None,
+    faster: bool = False,
 ) -> Comparison:
     """The comparison of two sides that were measured in the same rounds."""
     ratios = [b / a if faster else a / b for a, b in zip(ours, reference, strict=True)]
