@@ -137,6 +137,10 @@ def _forward_signals(child: subprocess.Popen[str]) -> None:
         child.send_signal(signal.SIGINT)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # nohup has hang-ups ignored, so that the run outlives its terminal. An ignored interrupt says nothing of the kind:
+        # a shell ignores it for whatever runs in the background.
+        if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+            continue
         signal.signal(number, forward)
 
 

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +187,34 @@ def test_words_that_are_no_event_are_words(tmp_path: Path, environment: dict[str
     assert _run(environment).stderr == "circlepay: {half\ncirclepay: [1]\n"
 
 
+@contextmanager
+def _begun(
+    folder: Path, environment: dict[str, str], **dispositions: signal.Handlers
+) -> Iterator[subprocess.Popen[str]]:
+    """A run whose `pulumi` has begun, started with these signals at their default or ignored."""
+    before = {name: signal.signal(signal.Signals[name], how) for name, how in dispositions.items()}
+    try:
+        # A group of its own, as a terminal gives a command: Ctrl-C goes to all of it.
+        child = subprocess.Popen(
+            ARGV,
+            cwd=environment["HERE"],
+            env=environment,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            process_group=0,
+        )
+    finally:
+        for name, how in before.items():
+            signal.signal(signal.Signals[name], how)
+    with child:
+        deadline = time.monotonic() + 20
+        while not (folder / "began").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        yield child
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_reaches_pulumi_once_and_its_end_is_waited_for(
     tmp_path: Path, environment: dict[str, str], number: signal.Signals
@@ -195,22 +225,24 @@ def test_an_interrupt_reaches_pulumi_once_and_its_end_is_waited_for(
         "i=0; while [ $i -lt 100 ] && ! [ -s " + f"{tmp_path}/log ]; do sleep 0.1; i=$((i+1)); done\n"
         f"sleep 0.3; echo ended >>{tmp_path}/log; exit 7",
     )
-    # A group of its own, as a terminal gives a command: Ctrl-C goes to all of it.
-    with subprocess.Popen(
-        ARGV,
-        cwd=environment["HERE"],
-        env=environment,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        process_group=0,
-    ) as child:
-        deadline = time.monotonic() + 20
-        while not (tmp_path / "began").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+    # At its default, although these tests themselves may run under nohup.
+    with _begun(tmp_path, environment, SIGHUP=signal.SIG_DFL) as child:
         os.killpg(child.pid, number)
         told = child.communicate(timeout=20)[1]
     assert child.returncode == 7
     assert (tmp_path / "log").read_text() == "int\nended\n"
     assert "interrupted" in told
+
+
+def test_a_run_under_nohup_outlives_its_terminal(tmp_path: Path, environment: dict[str, str]) -> None:
+    _pulumi(
+        tmp_path,
+        f"trap 'echo int >>{tmp_path}/log' INT\ntouch {tmp_path}/began\n"
+        f"i=0; while [ $i -lt 10 ]; do sleep 0.1; i=$((i+1)); done\necho ended >>{tmp_path}/log",
+    )
+    with _begun(tmp_path, environment, SIGHUP=signal.SIG_IGN) as child:
+        os.killpg(child.pid, signal.SIGHUP)
+        told = child.communicate(timeout=20)[1]
+    assert child.returncode == 0
+    assert (tmp_path / "log").read_text() == "ended\n"
+    assert told == ""
