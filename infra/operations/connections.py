@@ -17,6 +17,8 @@ PATIENCE = 5
 """Seconds to connect, and to wait for an answer of Redis."""
 STATEMENT_MILLISECONDS = 15_000
 """A look must not become the load: a monitoring query that takes longer is stopped by the server."""
+LOCK_SECONDS = 3
+"""Ordinary locks pass in a moment. What is locked longer is what somebody came to see: the other answers must not wait."""
 
 
 @contextmanager
@@ -33,7 +35,8 @@ def postgres(login: Login, *, application_name: str = "circlepay-monitor") -> It
             dbname=login.database,
             connect_timeout=PATIENCE,
             application_name=application_name,
-            options=f"-c default_transaction_read_only=on -c statement_timeout={STATEMENT_MILLISECONDS}",
+            options=f"-c default_transaction_read_only=on -c statement_timeout={STATEMENT_MILLISECONDS}"
+            f" -c lock_timeout={LOCK_SECONDS}s",
             autocommit=True,
         )
     except psycopg.Error as error:

@@ -102,11 +102,18 @@ def _answer(connection: Any, query: Query) -> Table:
     try:
         cursor = connection.execute(query.statement.encode())
     except psycopg.Error as error:
-        problem = str(error).splitlines()[0]
-        return Table("postgres", query.name, query.title, reading=query.reading, problem=problem)
+        return Table("postgres", query.name, query.title, reading=query.reading, problem=_reason(error))
     columns = tuple(column.name for column in cursor.description)
     rows = tuple(tuple(_plain(value) for value in row) for row in cursor)
     return Table("postgres", query.name, query.title, columns, rows, query.reading)
+
+
+def _reason(error: Exception) -> str:
+    from psycopg.errors import LockNotAvailable
+
+    if isinstance(error, LockNotAvailable):
+        return f"a lock kept it waiting for {connections.LOCK_SECONDS} s; long_transactions shows who may hold it"
+    return str(error).splitlines()[0]
 
 
 def ask_redis(login: Login) -> list[Table]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -220,6 +221,19 @@ def test_blocked_session_names_its_blocker(view: StackView, servers: Servers) ->
         thread.join()
     assert found[0]["blocked_by"] == [blocker]
     assert found[0]["on_what"] == "users"
+
+
+def test_locked_table_costs_one_answer_and_a_moment(view: StackView, servers: Servers) -> None:
+    with _session(servers, "LOCK TABLE users IN ACCESS EXCLUSIVE MODE"):
+        began = time.monotonic()
+        found = monitor.run(view, ["postgres", "redis"])
+        seconds = time.monotonic() - began
+    assert [table.name for table in found] == QUERY_NAMES + REDIS_NAMES
+    problems = {table.name: table.problem for table in found if table.problem}
+    assert problems == {"table_sizes": "a lock kept it waiting for 3 s; long_transactions shows who may hold it"}
+    assert seconds < 10
+    holders = next(table.as_dict()["rows"] for table in found if table.name == "long_transactions")
+    assert [row["statement"] for row in holders] == ["LOCK TABLE users IN ACCESS EXCLUSIVE MODE"]
 
 
 def _ignore_timeout(connection: psycopg.Connection) -> None:
