@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from infra.cache import server
 from infra.cache.parameters import declared
@@ -47,7 +49,10 @@ def up(stage: Stage, binaries: str = "wheel", wanted: ServerSpec | None = None) 
 
 
 def client(place: Placement, password: str | None = EVERY_CHARACTER) -> redis.Redis:
-    return redis.Redis(host=place.host, port=place.port, password=password, decode_responses=True)
+    # A refusal is an answer: the library would ask again for seconds.
+    return redis.Redis(
+        host=place.host, port=place.port, password=password, decode_responses=True, retry=Retry(NoBackoff(), 0)
+    )
 
 
 # --- the spec as data
