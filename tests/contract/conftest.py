@@ -15,6 +15,7 @@ import pytest
 from tests.support.clones import Clone
 from tests.support.interrupts import heeded_by_children
 from tests.support.live import LiveStack
+from tests.support.quiet_ports import quiet_port
 
 DEBIAN_POSTGRES = Path("/usr/lib/postgresql/15/bin")
 DEBIAN_REDIS = Path("/usr/bin")
@@ -73,10 +74,22 @@ def live(request: pytest.FixtureRequest, workplace: Path) -> Iterator[LiveStack]
     """A stack that is up; each test leaves it as it was declared."""
     clone = made(request.param, workplace)
     try:
-        clone.up().expect()
+        _up_on_quiet_ports(clone)
         yield LiveStack(clone)
     finally:
         clone.end()
+
+
+def _up_on_quiet_ports(clone: Clone) -> None:
+    """Up where no other clone of this machine looks for a port while a test has the servers down.
+
+    The ports are unset again: that they are kept all the same is among the promises.
+    """
+    declared = {server: dict(clone.config.get(f"circlepay:{server}", {})) for server in ("postgres", "redis")}
+    clone.configure(**{server: {**own, "port": quiet_port()} for server, own in declared.items()})
+    clone.up().expect()
+    clone.configure(**declared)
+    clone.up().expect()
 
 
 @pytest.fixture

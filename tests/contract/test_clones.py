@@ -12,6 +12,7 @@ import pytest
 from tests.contract.conftest import CASES, made
 from tests.support.clones import Clone
 from tests.support.live import LiveStack
+from tests.support.quiet_ports import quiet_port
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_two_clones_brought_up_at_once_do_not_collide(two_clones: tuple[Clone, C
 
 def test_an_explicit_port_that_is_taken_is_an_error(clone: Clone) -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+        taken.bind(("127.0.0.1", quiet_port()))
         taken.listen()
         port = taken.getsockname()[1]
         clone.configure(redis={"port": port})

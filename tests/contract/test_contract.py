@@ -16,6 +16,7 @@ from redis.retry import Retry
 
 from tests.contract.drifts import DRIFTS, Drift
 from tests.support.live import LiveStack
+from tests.support.quiet_ports import QUIET
 
 
 def test_up_ends_with_the_promised_outputs(live: LiveStack) -> None:
@@ -49,6 +50,8 @@ def test_verification_passes(live: LiveStack) -> None:
 
 def test_down_and_up_again_keep_data_ports_and_passwords(live: LiveStack) -> None:
     before = live.outputs
+    assert all("port" not in live.clone.config[f"circlepay:{server}"] for server in ("postgres", "redis"))
+    assert all(int(before[server]["port"]) in QUIET for server in ("postgres", "redis")), "asked for once, kept unset"
     env_text = live.env_path.read_text()
     live.insert_user("kept@example.com")
     live.clone.down().expect()
