@@ -21,14 +21,21 @@ import os
 import signal
 import subprocess
 import sys
+import time
+
+ENDING_SECONDS = 5.0
 
 
 def identity(pid: int) -> str:
-    """What tells a process from a later one with its id: boot and start time. Empty when it is gone or a zombie."""
+    """What tells a process from a later one with its id: boot and start time. Empty when it is gone or a zombie.
+
+    A killed process is a zombie before the last of its threads has ended, and until then its port is taken, by nobody
+    who could be named. That is waited for: milliseconds, 5 s at most.
+    """
+    give_up = time.monotonic() + ENDING_SECONDS
     try:
-        # Not pathlib: importing it would double the launcher's start.
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:  # noqa: PTH123
-            fields = stream.read().rpartition(")")[2].split()
+        while (fields := _stat(pid))[0] == "Z" and int(fields[17]) > 1 and time.monotonic() < give_up:
+            time.sleep(0.001)
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:  # noqa: PTH123
             boot = stream.read().strip()
     except ProcessLookupError:
@@ -36,6 +43,13 @@ def identity(pid: int) -> str:
     except FileNotFoundError:
         return "" if os.path.exists("/proc/self/stat") else _identity_by_ps(pid)  # noqa: PTH110
     return "" if fields[0] in "ZX" else f"{boot}/{fields[19]}"
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat that follow the name, the state first; the 18th is the number of threads."""
+    # Not pathlib: importing it would double the launcher's start.
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:  # noqa: PTH123
+        return stream.read().rpartition(")")[2].split()
 
 
 def _identity_by_ps(pid: int) -> str:

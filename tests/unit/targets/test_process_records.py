@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from infra.targets import process_records
+from infra.targets import ports, process_records
 from infra.targets.launch import identity
 from infra.targets.process_records import ProcessRecord
+from tests.support.placements import wait_until
 
 MINE = {"pid": os.getpid(), "identity": identity(os.getpid()), "restart_key": "k", "programs": "p", "endpoint": "e"}
 
@@ -33,3 +37,28 @@ def test_only_the_very_same_process_is_alive():
     assert not replace(mine, identity="another-boot/1").alive
     assert not replace(mine, pid=1).alive
     assert not replace(mine, pid=2**22 + 1, identity="").alive
+
+
+LINGERING = """
+import ctypes, os, socket, threading, time
+server = socket.create_server(("127.0.0.1", 0))
+def linger():
+    print(server.getsockname()[1], flush=True)
+    time.sleep(0.5)
+    os._exit(0)
+threading.Thread(target=linger).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc, which tells of a process's threads")
+def test_who_is_dead_has_let_go_of_the_port():
+    """kill -9 ends the threads of a server one by one, and its first one, which makes it a zombie, not last."""
+    with subprocess.Popen([sys.executable, "-c", LINGERING], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        port = int(child.stdout.readline())
+        record = replace(ProcessRecord(**MINE), pid=child.pid, identity="this boot/1")
+        wait_until(lambda: Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
+        assert not ports.is_free("127.0.0.1", port), "the test has nothing to wait for"
+        assert not record.alive
+        assert ports.is_free("127.0.0.1", port)
