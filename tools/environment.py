@@ -10,7 +10,7 @@ import signal
 import sys
 
 from tools import pulumi_settings, python_environment
-from tools.pulumi import selection
+from tools.pulumi import docker_plugin, selection
 from tools.running import ToolError, say
 
 USAGE = """usage: tools/environment.sh [--no-toolchain] COMMAND [ARGUMENT...]
@@ -32,7 +32,9 @@ def prepared(*, toolchain: bool = True) -> dict[str, str]:
     added = pulumi_settings.variables(environment, stack, own_build=own_build)
     first, *others = environment["PATH"].split(os.pathsep)
     path = os.pathsep.join([first, str(folder), *(part for part in others if part != str(folder))])
-    return environment | added | {"PATH": path}
+    environment |= added | {"PATH": path}
+    docker_plugin.prepare(environment, pulumi_settings.home(environment), stack, own_build=own_build)
+    return environment
 
 
 def exports(environment: dict[str, str]) -> str:

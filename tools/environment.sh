@@ -6,6 +6,8 @@
 #   tools/environment.sh --no-toolchain COMMAND [ARGUMENT...]    without Pulumi
 #   tools/environment.sh --bare MODULE [ARGUMENT...]             a module of tools/ on bare Python, nothing made
 #   eval "$(tools/environment.sh --export)"                      the same environment in your own shell
+#
+# CIRCLEPAY_BUILD_DOCKER_PLUGIN=1: also builds Pulumi's Docker plugin, for networks from which it cannot be downloaded.
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 cd "$root"

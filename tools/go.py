@@ -31,12 +31,13 @@ READ_ONLY = "-mod=readonly -buildvcs=false"
 
 @dataclass(frozen=True)
 class Program:
-    """One program: the folder of the module that pins it, its Go package, how long it takes, variables set in it."""
+    """One program: the folder of the module that pins it, its Go package, how long it takes, variables and tags set in it."""
 
     module: Path
     package: str
     usual: str
     variables: Mapping[str, str] = field(default_factory=dict)
+    tags: str = ""
 
     @property
     def name(self) -> str:
@@ -60,10 +61,16 @@ def destination(kind: str, programs: Sequence[Program]) -> Path:
     """Where the programs of a kind are kept once built."""
     digest = hashlib.sha256(f"{RECIPE}\n".encode())
     for program in programs:
-        for name in ("go.mod", "go.sum", "tools.go"):
-            digest.update((program.module / name).read_bytes())
+        for path in sources(program.module):
+            digest.update(path.read_bytes())
         digest.update(repr(sorted(program.variables.items())).encode())
+        digest.update(program.tags.encode())
     return cache() / kind / digest.hexdigest()[:12]
+
+
+def sources(module: Path) -> list[Path]:
+    """The pins, and what is compiled beside them: a module may hold code of its own, and modules inside it."""
+    return [module / "go.mod", module / "go.sum", *sorted(module.rglob("*.go")), *sorted(module.glob("*/go.mod"))]
 
 
 def build(kind: str, programs: Sequence[Program], *, announcement: str, finish: Finish | None = None) -> Path:
@@ -101,8 +108,9 @@ def _build_all(target: Path, programs: Sequence[Program], finish: Finish | None)
 
 def _build_one(program: Program, go: Go, target: Path) -> None:
     variables = " ".join(f"-X {name}={value}" for name, value in program.variables.items())
+    options = ["-v", "-trimpath", "-tags", program.tags, "-ldflags", f"-s -w {variables}", "-o", str(target)]
     run_with_progress(
-        [go.program, "build", "-v", "-trimpath", "-ldflags", f"-s -w {variables}", "-o", str(target), program.package],
+        [go.program, "build", *options, program.package],
         what=f"building {program.name}",
         log=target.parent.parent / f"{program.name}.log",
         cwd=program.module,

@@ -6,5 +6,5 @@ ruff format --check --quiet . || { echo 'circlepay: not formatted: run make fmt'
 mypy --no-error-summary
 mypy --no-error-summary tools
 lint-imports --no-cache >/dev/null || { lint-imports --no-cache; exit 1; }
-shellcheck tools/*.sh .ci/run infra/provider/pulumi-resource-circlepay
+shellcheck tools/*.sh tools/test-images/*.sh tools/test-images/*/*.sh .ci/run infra/provider/pulumi-resource-circlepay
 echo 'circlepay: lint passed'

@@ -46,11 +46,15 @@ def _needs_backend(environment: Mapping[str, str], stack: str) -> bool:
     return stack == "local" or not (environment.get("PULUMI_ACCESS_TOKEN") or _logged_in(environment))
 
 
+def home(environment: Mapping[str, str]) -> Path:
+    """Where Pulumi keeps its plugins and logins."""
+    return Path(environment.get("PULUMI_HOME") or Path.home() / ".pulumi")
+
+
 def _logged_in(environment: Mapping[str, str]) -> bool:
     """Whether `pulumi login` has chosen a backend; Pulumi keeps that in credentials.json under `current`."""
-    home = Path(environment.get("PULUMI_HOME") or Path.home() / ".pulumi")
     try:
-        return bool(json.loads((home / "credentials.json").read_text()).get("current"))
+        return bool(json.loads((home(environment) / "credentials.json").read_text()).get("current"))
     except (OSError, ValueError):
         return False
 

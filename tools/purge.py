@@ -16,10 +16,12 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from tools import stack_places
 from tools.paths import CLONE_STATE, ROOT, VIRTUAL_ENVIRONMENT, cache
-from tools.pulumi_settings import STATE
+from tools.pulumi import docker_plugin
+from tools.pulumi_settings import STATE, home
 from tools.running import ToolError, say
-from tools.stack_state import resources
+from tools.stack_state import deployment, resources
 
 WORD = "purge"
 SYSTEM_USER = "circlepay"
@@ -51,6 +53,8 @@ class Plan(NamedTuple):
     """What there is to remove, found by looking and without touching anything."""
 
     stacks: list[str]
+    engines: list[str]
+    on_engines: list[str]
     data: Path
     data_root: Path
     own: list[Path]
@@ -81,18 +85,42 @@ def look() -> Plan:
     kept = supplied()
     state = [path for path in CLONE_STATE.glob("*") if path not in kept] if kept else [CLONE_STATE]
     own = [*state, VIRTUAL_ENVIRONMENT, *(ROOT / name for name in LEFTOVERS), *_byte_code()]
+    states = [path for path in STATE.glob(".pulumi/stacks/circlepay/*.json*") if _holds(path)]
+    engines = sorted({engine for path in states for engine in stack_places.engines(deployment(path))})
     return Plan(
-        stacks=sorted(
-            path.name.split(".json")[0] for path in STATE.glob(".pulumi/stacks/circlepay/*.json*") if _holds(path)
-        ),
+        stacks=sorted(path.name.split(".json")[0] for path in states),
+        engines=engines,
+        on_engines=on_engines(engines),
         data=root / clone_id(),
         data_root=root,
         own=[path for path in own if path.exists() and path not in kept],
         kept=kept,
-        shared=[] if others else [path for path in (root, cache()) if path.exists()],
+        shared=[] if others else [path for path in (root, *_plugins(), cache()) if path.exists()],
         system_user=not others and os.geteuid() == 0 and _system_user_is_ours(),
         other_clones=others,
     )
+
+
+def on_engines(engines: list[str]) -> list[str]:
+    """What carries this clone's label on container engines: those named, and the usual one where it answers."""
+    return _ask_engines("list", engines).splitlines()
+
+
+def clear_engines(engines: list[str]) -> None:
+    """Remove what carries this clone's label on container engines."""
+    _ask_engines("clone", engines)
+
+
+def _ask_engines(what: str, engines: list[str]) -> str:
+    """By the environment, which knows how to talk to engines. Without one nothing was ever made there."""
+    python = VIRTUAL_ENVIRONMENT / "bin" / "python"
+    if not python.exists():
+        return ""
+    argv = [str(python), "-m", "infra.operations.leftovers", what, *engines]
+    asked = subprocess.run(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    if asked.returncode != 0:
+        raise ToolError("container engines could not be asked, as said above\n  -> mend that, then purge again")
+    return asked.stdout
 
 
 def supplied() -> list[Path]:
@@ -103,6 +131,12 @@ def supplied() -> list[Path]:
         if path.exists() and any(setting in path.read_text(encoding="utf-8") for setting in SUPPLIED)
     ]
     return [*files, CLONE_STATE / "passphrase"] if files else []
+
+
+def _plugins() -> list[Path]:
+    """What this project put into the plugin folder of the user's own Pulumi; a home in the cache goes with the cache."""
+    folder = docker_plugin.installed(home(os.environ))
+    return [folder] if folder and not folder.is_relative_to(cache()) else []
 
 
 def _holds(state_file: Path) -> bool:
@@ -125,6 +159,7 @@ def _system_user_is_ours() -> bool:
 def describe(plan: Plan) -> str:
     """The plan, for a person to agree to."""
     lines = [f"stack {stack}: its servers, its data, its passwords and its env file" for stack in plan.stacks]
+    lines += [f"{thing}, on a container engine" for thing in plan.on_engines]
     lines += [str(path) for path in (plan.data,) if path.exists()]
     lines += [str(path) for path in plan.own if path.name != "__pycache__"]
     lines += [f"{path}  (no other clone uses it)" for path in plan.shared]
@@ -200,6 +235,7 @@ def carry_out(plan: Plan) -> None:
     """Remove what the plan names, what holds data first and what this runs on last."""
     for stack in plan.stacks:
         take_down(stack)
+    clear_engines(plan.engines)
     if plan.data.exists():
         alive = processes_in(plan.data)
         if alive:
@@ -228,7 +264,7 @@ def main() -> int:
     """Show, ask, remove."""
     try:
         plan = look()
-        if not (plan.stacks or plan.own or plan.shared or plan.system_user or plan.data.exists()):
+        if not any((plan.stacks, plan.on_engines, plan.own, plan.shared, plan.system_user, plan.data.exists())):
             say("nothing to purge")
             return 0
         print(describe(plan), flush=True)

@@ -13,7 +13,7 @@ from tools.paths import CLONE_STATE, cache
 from tools.pulumi import build
 from tools.running import say
 
-MINIMUM = (3, 180, 0)
+MINIMUM = (3, 190, 0)
 """The oldest Pulumi CLI accepted. It has what is used: `--exclude-protected`, `refresh: always`, `toolchain: uv`."""
 
 ACCEPTED = CLONE_STATE / "pulumi-on-path.json"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tools import purge
+from tools.pulumi import docker_plugin
 from tools.running import ToolError
 
 OTHER_CLONE = "0123456789"
@@ -70,6 +71,85 @@ def test_what_other_clones_use_stays(machine: Machine, capsys: pytest.CaptureFix
     assert (machine.data_root / OTHER_CLONE / "local").exists()
     assert machine.cache.exists()
     assert "kept, because other clones have data here" in capsys.readouterr().out
+
+
+STATE_WITH_ENGINE = """{"checkpoint": {"latest": {"resources": [
+    {"urn": "urn:p", "type": "circlepay:index:ContainerPlace", "outputs": {"engine": "unix:///run/engine.sock"}}
+]}}}"""
+
+
+@pytest.fixture
+def asked(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the environment's Python is asked, which knows of one volume; its answer fails where the file `fail` is."""
+    program, written = machine.root / ".venv" / "bin" / "python", machine.root / "asked"
+    program.parent.mkdir()
+    program.write_text(
+        f'#!/bin/sh\necho "$@" >>{written}\ncase "$*" in *" list"*) echo volume redis_data ;; '
+        f"*) ! test -e {machine.root}/fail ;; esac\n"
+    )
+    program.chmod(0o755)
+    machine.has_stack("dev")
+    (machine.state / ".pulumi" / "stacks" / "circlepay" / "dev.json").write_text(STATE_WITH_ENGINE)
+    monkeypatch.setattr(purge, "take_down", lambda stack: None)
+    return written
+
+
+LEFTOVERS = "-m infra.operations.leftovers"
+
+
+def test_what_is_on_engines_is_listed_and_goes(
+    machine: Machine, asked: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told: list[str] = []
+    remove = purge.remove
+    monkeypatch.setattr(purge, "remove", lambda path: (told.append(asked.read_text()), remove(path)))
+    assert purge.main() == 0
+    assert "  volume redis_data, on a container engine\n" in capsys.readouterr().out
+    both = f"{LEFTOVERS} list unix:///run/engine.sock\n{LEFTOVERS} clone unix:///run/engine.sock\n"
+    assert told[0] == both  # before anything is removed that says where it is
+
+
+def test_what_is_left_on_an_engine_keeps_everything(
+    machine: Machine, asked: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (machine.root / "fail").touch()
+    assert purge.main() == 1
+    assert machine.state.exists()
+    assert "container engines could not be asked" in capsys.readouterr().err
+
+
+def test_leftovers_without_any_stack_are_something_to_purge(machine: Machine, asked: Path) -> None:
+    assert purge.look().on_engines == ["volume redis_data"]
+
+
+def test_without_an_environment_no_engine_is_asked(machine: Machine) -> None:
+    machine.has_stack("dev")
+    assert purge.look().on_engines == []
+
+
+@pytest.fixture
+def plugins(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "pulumi"))
+    folder = tmp_path / "pulumi" / "plugins"
+    official = folder / "resource-aws-v7.0.0"
+    official.mkdir(parents=True)
+    return folder
+
+
+def test_of_pulumis_plugins_only_the_one_built_here_goes(machine: Machine, plugins: Path) -> None:
+    ours = plugins / docker_plugin.FOLDER_NAME
+    ours.mkdir()
+    (ours / docker_plugin.MARKER).touch()
+    (ours / docker_plugin.PROGRAM.name).symlink_to(machine.cache / "docker-plugin" / "0123" / "bin" / "program")
+    assert ours in purge.look().shared
+    assert purge.main() == 0
+    assert [path.name for path in plugins.iterdir()] == ["resource-aws-v7.0.0"]
+
+
+def test_an_official_docker_plugin_stays(machine: Machine, plugins: Path) -> None:
+    (plugins / docker_plugin.FOLDER_NAME).mkdir()
+    assert purge.main() == 0
+    assert (plugins / docker_plugin.FOLDER_NAME).exists()
 
 
 def test_stacks_with_resources_are_taken_down_first(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,13 +28,13 @@ def _put(folder: Path, version: str, *, language_host: bool = True) -> None:
         (folder / name).chmod(0o755)
 
 
-@pytest.mark.parametrize("version", ["v3.180.0", "v3.259.0", "v4.0.0", "v3.200.0-alpha.1"])
+@pytest.mark.parametrize("version", ["v3.190.0", "v3.259.0", "v4.0.0", "v3.200.0-alpha.1"])
 def test_a_new_enough_one_is_the_users_own(theirs: Path, version: str) -> None:
     _put(theirs, version)
     assert selection.choose() == (theirs, False)
 
 
-@pytest.mark.parametrize("version", ["v3.179.9", "v2.25.0", "broken"])
+@pytest.mark.parametrize("version", ["v3.189.9", "v2.25.0", "broken"])
 def test_an_older_one_is_named_and_left(theirs: Path, version: str, capsys: pytest.CaptureFixture[str]) -> None:
     _put(theirs, version)
     assert selection.choose() == (theirs.parent / "built", True)
