@@ -157,17 +157,17 @@ def logs(stack: str, server: tuple[str, ...], lines: int, follow: bool) -> int:
     from infra.operations import stack as stacks
 
     view = stacks.load(stack)
-    paths = {name: view.server(name).log_path for name in server or SERVER_NAMES}
-    several = len(paths) > 1
+    found = {name: operation.of(view.server(name), stack) for name in server or SERVER_NAMES}
+    several = len(found) > 1
     if follow:
-        for name, line in operation.follow(paths, lines):
+        for name, line in operation.follow(found, lines):
             click.echo(f"{name:<8} | {line}" if several else line)
         return DONE
-    files = {name: operation.current_file(path) for name, path in paths.items()}
-    for name, file in files.items():
+    titles = {name: log.title() for name, log in found.items()}
+    for name, log in found.items():
         if several:
-            click.echo(f"==> {name}: {file} <==")
-        for line in operation.last_lines(file, lines):
+            click.echo(f"==> {name}: {titles[name]} <==")
+        for line in log.last_lines(lines):
             click.echo(line)
     return DONE
 
@@ -218,7 +218,7 @@ def psql(stack: str, application: bool, arguments: tuple[str, ...]) -> int:
     from infra.operations import stack as stacks
 
     view = stacks.load(stack)
-    return clients.exec_psql(view, view.application_login() if application else view.admin_login(), arguments)
+    return clients.run_psql(view, view.application_login() if application else view.admin_login(), arguments)
 
 
 @cli.command("redis-cli", context_settings=CLIENT)

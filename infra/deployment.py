@@ -34,6 +34,7 @@ def deploy(name: str, settings: Settings, project_root: Path) -> outputs.Outputs
     proof = verification.declare(stack, subject, revisions)
     published = env_file.declare(stack, running, secrets, proof, revisions)
 
-    folders_and_processes = (*running.postgres.resources, *running.redis.resources)
-    everything = (secrets.generated, *folders_and_processes, *objects, cached, published)
+    # A network is both servers', and shall tell its findings once.
+    of_servers = dict.fromkeys((*running.postgres.resources, *running.redis.resources))
+    everything = (secrets.generated, *of_servers, *objects, cached, published)
     return outputs.declare(stack, running, subject, proof, everything)

@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 class Endpoint:
     """Where a server listens, as seen by whoever holds this value.
 
-    host: a name or an address. port: 1..65535.
+    host: a name or an address. port: 1..65535. behind: in words, what a tunnel leads to; empty without one.
     """
 
     host: str
     port: int
+    behind: str = ""
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+        return self.behind or f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True)

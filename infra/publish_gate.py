@@ -6,15 +6,17 @@ The text itself is read back, as an application would read it, and its own URLs 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
-from infra.endpoint import Login
+from infra.endpoint import Endpoint, Login
 from infra.env_file import read_back
 from infra.errors import PublishError
 from infra.redaction import redact, remember
 from infra.supplied_secrets import SUPPLIED_KEYS
 from infra.supplied_secrets import problem as supplied_problem
+from infra.tunnels import reach
 
 TIMEOUT = 10
 """Seconds for connecting to one server, and for each of its answers."""
@@ -32,10 +34,12 @@ def check(
     declared_migrations: Iterable[Migration],
     superuser: Login,
     verification_failed: int,
+    via: str = "",
 ) -> None:
     """Proves an env file's text. superuser: reads which migrations were applied, in the application's database.
 
-    verification_failed: failed checks of the verification that ran last. Raises PublishError that lists everything that
+    verification_failed: failed checks of the verification that ran last. via: the machine that sees the servers where the
+    URLs say, when this one does not: the application runs there. Raises PublishError that lists everything that
     is wrong, naming the credential, migration or check, never a value; whoever calls publishes only when this returns.
     """
     values = read_back(text)
@@ -43,8 +47,8 @@ def check(
     problems = [
         *_own(values),
         *_supplied(values),
-        *_proven("DATABASE_URL", _open_database, values.get("DATABASE_URL", "")),
-        *_proven("REDIS_URL", _open_cache, values.get("REDIS_URL", "")),
+        *_proven("DATABASE_URL", partial(_open_database, via=via), values.get("DATABASE_URL", "")),
+        *_proven("REDIS_URL", partial(_open_cache, via=via), values.get("REDIS_URL", "")),
         *_migrations(declared_migrations, superuser),
         *([f"verification: {verification_failed} checks failed"] if verification_failed else []),
     ]
@@ -96,28 +100,43 @@ def _is_whole(url: str) -> bool:
         return False
 
 
-def _open_database(url: str) -> str:
+def _reached(url: str, via: str) -> Endpoint:
+    """Where this process reaches a whole URL's server. Raises TunnelError."""
+    parts = urlsplit(url)
+    return reach(parts.hostname or "", parts.port or 0, via)
+
+
+def _open_database(url: str, via: str) -> str:
     import psycopg
 
+    # Only a tunnel's end stands in for what the URL says: the URL itself is what has to be proven.
+    instead: dict[str, Any] = {}
+    if via:
+        endpoint = _reached(url, via)
+        instead = {"host": endpoint.host, "port": endpoint.port}
+    named = {"connect_timeout": TIMEOUT, "application_name": "circlepay publish gate", **instead}
     try:
-        with psycopg.connect(url, connect_timeout=TIMEOUT, application_name="circlepay publish gate") as connection:
+        with psycopg.connect(url, **named) as connection:
             row = connection.execute("SELECT current_setting('is_superuser') = 'on'").fetchone()
     except psycopg.Error as error:
         return f"does not open the database: {str(error).strip()}"
     return "logs in as a superuser, which an application must not be" if row and row[0] else ""
 
 
-def _open_cache(url: str) -> str:
+def _open_cache(url: str, via: str) -> str:
     import redis
 
+    endpoint = _reached(url, via)
+    if via:
+        parts = urlsplit(url)
+        url = urlunsplit(parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@{endpoint.host}:{endpoint.port}"))
     try:
         with redis.Redis.from_url(url, **_bounded()) as client:
             client.ping()
     except (redis.RedisError, ValueError) as error:
         return f"does not open the cache: {error}"
-    address = urlsplit(url)
     try:
-        with redis.Redis(address.hostname or "", address.port or 0, **_bounded()) as stranger:
+        with redis.Redis(endpoint.host, endpoint.port, **_bounded()) as stranger:
             stranger.ping()
     except redis.AuthenticationError:
         return ""

@@ -57,6 +57,54 @@ class Server(Resource):
     programs: pulumi.Output[str]
 
 
+class ContainerPlace(Resource):
+    """Names and port of a server on a container engine; protected."""
+
+    OUTPUTS = ("container", "dataVolume", "filesVolume", "port", "labels")
+    container: pulumi.Output[str]
+    dataVolume: pulumi.Output[str]
+    filesVolume: pulumi.Output[str]
+    port: pulumi.Output[int]
+    labels: pulumi.Output[dict[str, str]]
+
+
+class ImagePin(Resource):
+    """The digest an image's tag stood for when it was looked up; protected, so that it moves on request only."""
+
+    OUTPUTS = ("pinned", "digest")
+    pinned: pulumi.Output[str]
+    digest: pulumi.Output[str]
+
+
+class ContainerImage(Resource):
+    """What a server's container has to know of its image."""
+
+    OUTPUTS = ("user", "data", "mount")
+    user: pulumi.Output[str]
+    data: pulumi.Output[str]
+    mount: pulumi.Output[str]
+
+
+class ContainerNetwork(Resource):
+    """The network of a stack's containers."""
+
+    OUTPUTS = ("networkId",)
+    name: pulumi.Output[str]
+    networkId: pulumi.Output[str]
+
+
+class ContainerContents(Resource):
+    """A server's files and initialised data on its volumes."""
+
+
+class ContainerServer(Resource):
+    """The server in its container; deleting it stops it."""
+
+    OUTPUTS = ("running", "version")
+    running: pulumi.Output[bool]
+    version: pulumi.Output[str]
+
+
 class Database(Resource):
     """The database itself."""
 

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
 from infra.secret_strength import EXAMPLE_VALUES
+from infra.settings_docker import DockerSettings
 from infra.settings_problems import PROJECT, Problem, problems_error, validated
 from infra.settings_types import (
     MINIMUM_SECRET_LENGTH,
@@ -25,6 +25,7 @@ from infra.settings_types import (
     Port,
     Seconds,
     Secret,
+    Section,
     WholeNumber,
 )
 
@@ -59,7 +60,7 @@ class Target(StrEnum):
     EXTERNAL = "external"
 
 
-BUILT_TARGETS = frozenset({Target.PROCESSES})
+BUILT_TARGETS = frozenset({Target.PROCESSES, Target.DOCKER})
 """Targets that work today; the others can be configured, so that their stacks can be written and reviewed."""
 
 
@@ -68,19 +69,6 @@ class Environment(StrEnum):
 
     DEVELOPMENT = "development"
     PRODUCTION = "production"
-
-
-class Section(BaseModel):
-    """Base of every section: camelCase in the stack file, snake_case in code, unknown names refused."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        populate_by_name=False,
-        extra="forbid",
-        frozen=True,
-        validate_default=True,
-        hide_input_in_errors=True,
-    )
 
 
 class ProcessesSettings(Section):
@@ -114,7 +102,9 @@ class PostgresSettings(Section):
         default=None, description="TCP port, 1..65535. Unset: 5432 if free, else the next free one, kept from then on."
     )
     listen_address: Literal["127.0.0.1", "::1", "localhost"] = Field(
-        default="127.0.0.1", description="Address to listen on; `processes` listens on loopback only."
+        default="127.0.0.1",
+        description="Address to listen on, or to publish the container's port on; wider than loopback only by "
+        "`docker.publishAddress`.",
     )
     superuser: Identifier = Field(
         examples=["postgres"],
@@ -216,7 +206,9 @@ class RedisSettings(Section):
         default=None, description="TCP port, 1..65535. Unset: 6379 if free, else the next free one, kept from then on."
     )
     bind: Literal["127.0.0.1", "::1", "localhost"] = Field(
-        default="127.0.0.1", description="Address to listen on; `processes` listens on loopback only."
+        default="127.0.0.1",
+        description="Address to listen on, or to publish the container's port on; wider than loopback only by "
+        "`docker.publishAddress`.",
     )
     password: Secret | None = Field(default=None, description=f"requirepass: {SECRET_LIMIT}. Unset: generated once.")
     timeout: WholeNumber = Field(
@@ -257,7 +249,7 @@ class RedisSettings(Section):
         default="",
         pattern=r"^(|/[^\x00-\x1f]+)$",
         description="Absolute path of the log file. Empty: `redis-server.log` in the target's log folder "
-        "(`/var/log/redis` on hosts, as documented).",
+        "(`/var/log/redis` on hosts, as documented), and the container's output on `docker`, which takes no other.",
     )
 
 
@@ -326,6 +318,7 @@ class Settings(Section):
         description="Run the verification in `up`. Production takes no other; false elsewhere publishes unproven.",
     )
     processes: ProcessesSettings = Field(default=ProcessesSettings(), description="Target `processes`.")
+    docker: DockerSettings = Field(default=DockerSettings(), description="Target `docker`.")
     postgres: PostgresSettings = Field(default=PostgresSettings(), description="PostgreSQL.")
     redis: RedisSettings = Field(default=RedisSettings(), description="Redis.")
     application: ApplicationSettings = Field(

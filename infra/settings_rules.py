@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from infra import settings_docker_rules as docker_rules
 from infra.cache.memory import bytes_of
 from infra.secret_strength import EXAMPLE_VALUES, weakness
 from infra.settings_problems import PROJECT, Problem
@@ -278,6 +279,11 @@ RULES: tuple[Rule, ...] = (
     production_has_its_circle_values,
     production_secrets_are_strong,
     production_secrets_differ,
+    docker_rules.containers_have_room,
+    docker_rules.containers_log_to_the_engine,
+    docker_rules.registries_differ,
+    docker_rules.ssh_config_has_its_engine,
+    docker_rules.publish_address_is_one,
 )
 
 REMARKS: tuple[Remark, ...] = (
@@ -287,4 +293,5 @@ REMARKS: tuple[Remark, ...] = (
     env_file_may_be_committed,
     production_logs_everything,
     cache_is_not_saved,
+    docker_rules.published_beyond_loopback,
 )

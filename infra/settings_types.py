@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Strict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, Strict
+from pydantic.alias_generators import to_camel
 
 MINIMUM_SECRET_LENGTH = 16
 """Characters. NIST SP 800-63B-4 §3.1.1.2 asks at least 15 for a password that is the only factor."""
@@ -44,12 +45,28 @@ def _entity_secret(value: SecretStr) -> SecretStr:
 
 
 WholeNumber = Annotated[int, Strict(), BeforeValidator(_whole_number)]
-Seconds = Annotated[float, Strict(), BeforeValidator(_number)]
+Number = Annotated[float, Strict(), BeforeValidator(_number)]
+Seconds = Number
 Flag = Annotated[bool, Strict(), BeforeValidator(_flag)]
 Port = Annotated[WholeNumber, Field(ge=1, le=65535)]
 Identifier = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
 """A PostgreSQL identifier that needs no quoting: at most 63 bytes (NAMEDATALEN - 1)."""
 Secret = Annotated[SecretStr, Field(min_length=MINIMUM_SECRET_LENGTH, max_length=512), AfterValidator(_printable)]
+Password = Annotated[SecretStr, Field(min_length=1, max_length=4096), AfterValidator(_printable)]
+"""A password that somebody else's service has given."""
 ApiKey = Annotated[SecretStr, Field(max_length=512), AfterValidator(_without_spaces)]
 EntitySecret = Annotated[SecretStr, AfterValidator(_entity_secret)]
 SECRET_LIMIT = f"{MINIMUM_SECRET_LENGTH} to 512 printable ASCII characters"
+
+
+class Section(BaseModel):
+    """Base of every section: camelCase in the stack file, snake_case in code, unknown names refused."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=False,
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
+        hide_input_in_errors=True,
+    )

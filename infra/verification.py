@@ -16,12 +16,13 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from infra.errors import VerificationError
+from infra.tunnels import reach
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 SUITE_MODULE = "tests.acceptance"
@@ -43,21 +44,49 @@ PASSED_ON = (
     "SSH_AUTH_SOCK",
 )
 """All the child gets of the environment; the rest (PGSSLMODE, PYTEST_ADDOPTS) would change the verdict."""
-CONNECTIONS = {"processes": "local://"}
-"""Target -> testinfra's connection to the machine that runs the servers."""
+TARGETS = ("processes", "docker")
+"""Targets whose servers can be looked at."""
 
 
 @dataclass(frozen=True)
-class PostgresSubject:
-    """The PostgreSQL server to look at, and what was declared for it.
+class ServerPlace:
+    """Where a server runs, as whoever looks at it has to know.
 
-    folder: the placement's folder on the machine that runs it. system_user: who the server runs as; None is whoever
-    asks. connection_limit: -1 is no limit. parameters: declared setting -> value as PostgreSQL's configuration writes
-    it ("128MB"). public_restricted: PUBLIC may not CONNECT to the database, nor make TEMPORARY tables in it.
+    host, port: as whoever asks reaches it. folder: the placement's folder on the machine that runs it; empty for a
+    container. container, engine: the container's name and its engine's URL; empty elsewhere. published: `ADDRESS:PORT`
+    that the engine publishes it on, where that is not host and port. via: the machine that it is published on, where a
+    tunnel leads there; host and port are then as that machine sees them. places: what the placeholders of the server's spec
+    stand for, as the server sees them, where that is not below `folder`. limits: declared for the container: `memory`
+    in bytes, `nanoCpus` in 10^-9 processors, `pids`; 0 is no limit. system_user: who it runs as, by a name of the
+    machine or image; None is whoever asks.
     """
 
     host: str
     port: int
+    folder: str = ""
+    container: str = ""
+    engine: str = ""
+    published: str = ""
+    via: str = ""
+    places: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, int] = field(default_factory=dict)
+    system_user: str | None = None
+
+    @property
+    def all_places(self) -> dict[str, str]:
+        """Placeholder -> value: data, config, secrets, logs, run, host, port."""
+        folders = {name: f"{self.folder}/{name}" for name in ("data", "config", "secrets", "logs", "run")}
+        return {**folders, "host": self.host, "port": str(self.port), **self.places}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostgresSubject(ServerPlace):
+    """The PostgreSQL server to look at, and what was declared for it.
+
+    connection_limit: -1 is no limit. parameters: declared setting -> value as PostgreSQL's configuration writes it
+    ("128MB"). public_restricted: PUBLIC may not CONNECT to the database, nor make TEMPORARY tables in it.
+    """
+
     superuser: str
     superuser_password: str = field(repr=False)
     database: str
@@ -67,24 +96,18 @@ class PostgresSubject:
     encoding: str
     locale: str
     locale_provider: str
-    folder: str
     connection_limit: int = -1
     tablespace: str = "pg_default"
-    system_user: str | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
     redundant_indexes_dropped: bool = False
     public_restricted: bool = False
 
 
-@dataclass(frozen=True)
-class RedisSubject:
+@dataclass(frozen=True, kw_only=True)
+class RedisSubject(ServerPlace):
     """The Redis server to look at; `parameters` as redis.conf writes them ("256mb", "900 1 300 10")."""
 
-    host: str
-    port: int
     password: str = field(repr=False)
-    folder: str
-    system_user: str | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -101,14 +124,21 @@ class Subject:
     env_file: str | None = None
 
     @property
-    def connection(self) -> str:
-        """How testinfra reaches the machine of the servers. Raises VerificationError for a target without one."""
-        if self.target not in CONNECTIONS:
-            known = ", ".join(sorted(CONNECTIONS))
+    def servers(self) -> dict[str, PostgresSubject | RedisSubject]:
+        """The servers by their names."""
+        return {"postgres": self.postgres, "redis": self.redis}
+
+    @property
+    def contained(self) -> list[str]:
+        """Names of the servers that run in containers."""
+        return [name for name, server in self.servers.items() if server.container]
+
+    def check_target(self) -> None:
+        """Raises VerificationError for a target whose servers nobody can look at."""
+        if self.target not in TARGETS:
             raise VerificationError(
-                "verify", f"target {self.target}", "this target cannot be verified", f"known: {known}"
+                "verify", f"target {self.target}", "this target cannot be verified", f"known: {', '.join(TARGETS)}"
             )
-        return CONNECTIONS[self.target]
 
     def secrets(self) -> dict[str, str]:
         """Every secret in here, by a name that may be shown."""
@@ -130,6 +160,7 @@ class Subject:
         for section, names in ((postgres, ("port", "connection_limit")), (redis, ("port",))):
             section.update({name: int(section[name]) for name in names if name in section})
             section["parameters"] = {name: str(text) for name, text in section.get("parameters", {}).items()}
+            section["limits"] = {name: int(number) for name, number in section.get("limits", {}).items()}
         return cls(
             target=value["target"],
             postgres=PostgresSubject(**postgres),
@@ -257,11 +288,11 @@ def run(
     not run to its end.
     """
     started = time.monotonic()
-    connection = subject.connection
+    subject.check_target()
     if junit is not None:
         junit.resolve().parent.mkdir(parents=True, exist_ok=True)
     child = suite or prepare()
-    request = {"subject": subject.to_json(), "connection": connection, "junit": str(junit.resolve()) if junit else None}
+    request = {"subject": reached(subject).to_json(), "junit": str(junit.resolve()) if junit else None}
     secrets = tuple(subject.secrets().values())
     output, errors = _converse(child, json.dumps(request), started + TIME_LIMIT, cancelled or threading.Event())
     answer = _parse(output)
@@ -275,6 +306,21 @@ def run(
         )
     checks = tuple(Check(**{**check, "message": redact(check["message"], secrets)}) for check in answer)
     return Report(checks, time.monotonic() - started)
+
+
+def reached(subject: Subject) -> Subject:
+    """The subject with host and port as this process reaches them. Raises TunnelError when there is no way."""
+    return replace(subject, postgres=_reached(subject.postgres), redis=_reached(subject.redis))
+
+
+Place = TypeVar("Place", bound=ServerPlace)
+
+
+def _reached(place: Place) -> Place:
+    if not place.via:
+        return place
+    endpoint = reach(place.host, place.port, place.via)
+    return replace(place, host=endpoint.host, port=endpoint.port)
 
 
 def _converse(

@@ -21,8 +21,11 @@ MONITOR = "tests/unit/operations/test_monitor.py"
 STATUS = "tests/unit/operations/test_status.py"
 RESTART = "tests/unit/operations/test_restart.py"
 CLIENTS = "tests/unit/operations/test_clients.py"
-LOGS = "tests/unit/operations/test_logs.py"
+LOGS = "tests/unit/operations/test_file_logs.py"
 PROCESSES = "tests/unit/targets/test_processes.py"
+CONTAINERS = "tests/acceptance/test_containers.py"
+CONTRACT = "tests/contract/test_contract.py"
+ON_DOCKER = "tests/contract/test_docker.py"
 PROGRAMS = "tests/unit/targets/test_programs.py"
 
 RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -119,11 +122,19 @@ PROOFS: dict[str, tuple[str, ...]] = {
     "command sudo systemctl enable redis-server": RUNS_ON,
     "command sudo systemctl status redis-server": REDIS_STATUS,
     "command brew services list | grep redis": REDIS_STATUS,
-    "command docker ps | grep redis": REDIS_STATUS,
+    "command docker ps | grep redis": (
+        *REDIS_STATUS,
+        f"{CONTAINERS}::test_health",
+        f"{ON_DOCKER}::test_a_server_that_crashes_comes_back_by_itself[docker-17-7]",
+    ),
     "command docker run -d --name redis-circlepay -p 6379:6379 -v redis_data:/data redis:7-alpine": (
-        "tests/acceptance/test_addresses.py::test_only_declared_addresses[redis]",
-        f"{PROCESSES}::test_down_and_up_opens_the_same_data_with_the_same_password",
-        *RUNS_ON,
+        f"{MAPPED}::test_docker_defaults_are_the_documents",
+        f"{CONTAINERS}::test_published_only_as_declared",
+        f"{CONTAINERS}::test_kept_on_a_volume[data]",
+        f"{CONTAINERS}::test_image_is_pinned",
+        f"{CONTRACT}::test_up_ends_with_the_promised_outputs[docker-17-7]",
+        f"{CONTRACT}::test_down_and_up_again_keep_data_ports_and_passwords[docker-17-7]",
+        f"{ON_DOCKER}::test_down_keeps_data_and_env_file_and_nothing_else[docker-17-7]",
     ),
     # redis.conf: where it listens and logs, and who gets in
     "redis port 6379": (f"{REDIS}::test_port", f"{MAPPED}::test_redis_defaults_are_the_documents"),

@@ -16,11 +16,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
+from infra.operations import docker_steps, engine_errors
 from tools import dead_lock
 from tools.paths import make_private
 from tools.running import say
@@ -28,6 +29,9 @@ from tools.running import say
 SILENT_SECONDS = 2.0
 QUIET = frozenset({"same", "read", "refresh", "discard", "read-discard"})
 """Operations of Pulumi that change nothing outside its state."""
+
+HALF_DONE = frozenset({"replace", "delete-replaced"})
+"""Operations told once the whole replacement is done, by `create-replacement`."""
 
 REASON = " — "
 """What stands between a change and why it is made, which the summary tells."""
@@ -38,6 +42,9 @@ LOCKED = "is currently locked by"
 ENGINE_NOISE = ("error: update failed", "error: destroy failed", "error: 1 error occurred")
 """Says again that something failed, after what failed has been said."""
 
+DECLARED_ENGINE = ("--refresh", "--run-program")
+"""Has Pulumi look through what the program declares now; without, through what the state remembers, which may have moved."""
+
 Line = tuple[str, str]
 
 
@@ -46,8 +53,10 @@ class Story:
 
     def __init__(self) -> None:
         self.errors: list[str] = []
+        self.engine_is_silent = False
         self.at_work: dict[str, str] = {}
         self._said: set[str] = set()
+        self._gone: set[str] = set()
 
     def tell(self, event: Mapping[str, Any]) -> list[str]:
         """The lines this event is worth, none for most."""
@@ -68,7 +77,8 @@ class Story:
             return []
         if severity == "error":
             self._said.add(text)
-            self.errors.append(text)
+            self.engine_is_silent |= engine_errors.engine_is_silent(diagnostic)
+            self.errors += filter(None, [engine_errors.readable(diagnostic)])
         elif severity == "warning":
             self._said.add(text)
             return [f"warning: {text}"]
@@ -87,9 +97,27 @@ class Story:
                 self.at_work[urn] = name
             return ["looking at what is there"] if first_look else []
         self.at_work.pop(urn, None)
-        if operation in QUIET or kind == "resOpFailedEvent" or (urn in self._said and operation != "delete"):
+        if operation == "refresh" and not step.get("new"):
+            self._gone.add(urn)
+        if (
+            operation in QUIET | HALF_DONE
+            or kind == "resOpFailedEvent"
+            or (urn in self._said and operation != "delete")
+        ):
             return []
+        if docker_steps.is_one(step["type"]):
+            return _on_the_engine(step, gone=urn in self._gone)
         return _result(name, step)
+
+
+def _on_the_engine(step: Mapping[str, Any], *, gone: bool) -> list[str]:
+    """What was done to a container, image or volume; why, unless it is simply new or no longer wanted."""
+    is_clear = step["op"] == "delete" or (step["op"] == "create" and not gone)
+    changes = docker_steps.changes(step, gone=gone)
+    return [
+        f"{change['action']} {change['subject']}" + ("" if is_clear else f"{REASON}{change['reason']}")
+        for change in changes
+    ]
 
 
 def _result(name: str, step: Mapping[str, Any]) -> list[str]:
@@ -102,13 +130,16 @@ def _result(name: str, step: Mapping[str, Any]) -> list[str]:
     return [f"{name}: {count} {'change' if count == 1 else 'changes'}"] if count else []
 
 
-def run(argv: list[str], stack: str) -> int:
-    """Run Pulumi to its end, telling. Returns its exit code."""
+def run(argv: list[str], stack: str, *, otherwise: Sequence[str] = ()) -> int:
+    """Run Pulumi to its end, telling. Returns its exit code.
+
+    otherwise: what to add to argv for a second try, where the container engine that the state names does not answer.
+    """
     # A process group of its own: Ctrl-C reaches Pulumi once, from here, and its second Ctrl-C is the user's second.
     child = subprocess.Popen(
         argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
     )
-    _forward_signals(child)
+    interrupted = _forward_signals(child)
     story, words = Story(), []
     for source, text in _lines(child, story):
         event = _event(text) if source == "stdout" else None
@@ -118,6 +149,9 @@ def run(argv: list[str], stack: str) -> int:
         elif text.strip():
             words.append(text.strip())
     code = child.wait()
+    if code != 0 and otherwise and story.engine_is_silent and not interrupted.is_set():
+        say("the container engine of the last run does not answer; looking at the one that is declared now")
+        return run([*argv, *otherwise], stack)
     if code != 0:
         _tell_failure(story.errors, words, stack)
     return code if code >= 0 else 128 - code
@@ -131,8 +165,12 @@ def _event(text: str) -> dict[str, Any] | None:
     return event if isinstance(event, dict) else None
 
 
-def _forward_signals(child: subprocess.Popen[str]) -> None:
+def _forward_signals(child: subprocess.Popen[str]) -> threading.Event:
+    """Answers what is set once there was one."""
+    interrupted = threading.Event()
+
     def forward(_number: int, _frame: FrameType | None) -> None:
+        interrupted.set()
         say("interrupted: Pulumi ends what is under way; once more ends it at once")
         child.send_signal(signal.SIGINT)
 
@@ -142,6 +180,7 @@ def _forward_signals(child: subprocess.Popen[str]) -> None:
         if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
             continue
         signal.signal(number, forward)
+    return interrupted
 
 
 def _lines(child: subprocess.Popen[str], story: Story) -> Iterator[Line]:
@@ -174,7 +213,7 @@ def _tell_failure(errors: list[str], words: list[str], stack: str) -> None:
         _tell_lock(stack)
         return
     rest = [word for word in words if not (errors and word.startswith(ENGINE_NOISE))]
-    told = [text.removeprefix("error: ") for text in (*errors, *rest)]
+    told = engine_errors.merged(text.removeprefix("error: ") for text in (*errors, *rest))
     for text in told:
         say(text)
     _note_failure("\n".join(told), stack)
@@ -215,7 +254,7 @@ def main(arguments: list[str]) -> int:
     stack, verb, *options = arguments
     failure_note(stack).unlink(missing_ok=True)
     options = [*options, "--yes", "--skip-preview", "--json", "--non-interactive", "--stack", stack]
-    return run(["pulumi", verb, *options], stack)
+    return run(["pulumi", verb, *options], stack, otherwise=DECLARED_ENGINE if verb == "up" else ())
 
 
 if __name__ == "__main__":

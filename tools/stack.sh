@@ -81,6 +81,7 @@ keep_data() {
         echo "  -> finish it: make down DATA=delete$suffix; or keep what is left: make up$suffix first" >&2
         exit 1
     fi
+    clear_engines halves
     python -m tools.pulumi_run "$STACK" destroy --exclude-protected
     places=$(data_places)
     echo "circlepay: the servers of stack $STACK are stopped; kept: ${places:-no data, since there was none}"
@@ -90,19 +91,35 @@ keep_data() {
 delete_data() {
     places=$(data_places)
     is_agreed
-    touch "$deleting"
+    engines=$(engines_used)
+    printf '%s\n' "$engines" >"$deleting"
+    clear_engines halves
     pulumi state unprotect --all --yes --stack "$STACK" >/dev/null
     python -m tools.pulumi_run "$STACK" destroy
+    clear_engines stack
     rm -f "$deleting"
     echo "circlepay: stack $STACK is down; deleted: ${places:-no data, since there was none}"
 }
 
-# The data folders and the env file, in words; a stack in this clone's own state is a file here too.
+# The data folders or volumes and the env file, in words; a stack in this clone's own state is a file here too.
 data_places() {
     case ${PULUMI_BACKEND_URL:-} in
-        "file://$own_state") python -m tools.stack_places "$state_file" ;;
-        *) pulumi stack export --stack "$STACK" | python -m tools.stack_places - ;;
+        "file://$own_state") python -m tools.stack_places "$@" "$state_file" ;;
+        *) pulumi stack export --stack "$STACK" | python -m tools.stack_places "$@" - ;;
     esac
+}
+
+# The container engines the stack has something on. A deletion that was cut short may have taken them from the state.
+engines_used() {
+    data_places --engines
+    if [ -e "$deleting" ]; then cat "$deleting"; fi
+}
+
+# What killed runs left on those engines and no state knows, so that Pulumi could neither delete it nor what it uses.
+clear_engines() {
+    engines=${engines-$(engines_used)}
+    # shellcheck disable=SC2086 # one word an engine
+    test -z "$engines" || python -m infra.operations.leftovers "$1" "$STACK" $engines
 }
 
 is_agreed() {

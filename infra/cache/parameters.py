@@ -30,10 +30,11 @@ AUTHENTICATION = "requirepass"
 REQUIRED, OPEN, SEVERAL = "required", "open", "several passwords"
 
 
-def declared(settings: RedisSettings) -> dict[str, str]:
+def declared(settings: RedisSettings, *, in_container: bool = False) -> dict[str, str]:
     """Every declared setting as CONFIG GET writes it, without the password.
 
     What only the server's place knows stays a placeholder of its spec: `{host}`, `{port}`, `{logs}` (folder of logs).
+    in_container: the log is the server's output, which the container engine keeps.
     """
     values = {
         "port": "{port}",
@@ -44,7 +45,7 @@ def declared(settings: RedisSettings) -> dict[str, str]:
         "maxmemory-policy": settings.maxmemory_policy,
         "save": " ".join(f"{point.seconds} {point.changes}" for point in settings.save),
         "loglevel": settings.loglevel,
-        "logfile": settings.logfile or "{logs}/redis-server.log",
+        "logfile": settings.logfile or ("" if in_container else "{logs}/redis-server.log"),
     }
     return {name: normalised(name, value) for name, value in values.items()}
 

@@ -26,10 +26,11 @@ READ_AT_START = frozenset({"logfile"})
 def spec(*, parameters: Mapping[str, str]) -> ServerSpec:
     """The server with the declared settings.
 
-    parameters: values as `CONFIG GET` shows them; an empty `logfile` is a file in the target's log folder.
+    parameters: values as `CONFIG GET` shows them; without a `logfile` it is a file in the target's log folder, and an
+    empty one is the standard output.
     """
     values = {name: value for name, value in parameters.items() if name not in PLACED}
-    values["logfile"] = values.get("logfile") or DEFAULT_LOG
+    values.setdefault("logfile", DEFAULT_LOG)
     template = TEMPLATE.read_text(encoding="utf-8")
     lines = {name: "\n".join(_lines(name, value)) for name, value in values.items()}
     read_at_start = "\n".join([template, *(lines[name] for name in sorted(READ_AT_START & lines.keys()))])
@@ -47,8 +48,10 @@ def spec(*, parameters: Mapping[str, str]) -> ServerSpec:
                 "darwin-arm64": "_binaries/darwin-arm64",
             },
             programs={"server": ("redis-server", "valkey-server")},
-            image="redis:7-alpine",
-            volume_path="/data",
+            image_user="redis",
+            # Without a password it answers NOAUTH, which proves as much, and keeps the password out of the container's
+            # description.
+            health=("sh", "-c", "redis-cli -p {port} ping 2>&1 | grep -qE 'PONG|NOAUTH'"),
             apt_package="redis-server",
             unit="redis-server.service",
             brew_formula="redis",

@@ -16,7 +16,7 @@ from infra.settings import Environment
 from infra.targets.provisioning import Provisioned
 
 LoginInput = dict[str, pulumi.Input[Any]]
-"""host, port, user, password (the only secret), database."""
+"""host, port, via (the machine they are seen from, or empty), user, password (the only secret), database."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,14 @@ def declare(stack: Stack) -> Credentials:
 
 def login(server: Provisioned, password: pulumi.Output[str], *, user: str = "", database: str = "") -> LoginInput:
     """How somebody logs in to a server, as a `connection` property."""
-    return {"host": server.host, "port": server.port, "user": user, "password": password, "database": database}
+    return {
+        "host": server.host,
+        "port": server.port,
+        "via": server.via,
+        "user": user,
+        "password": password,
+        "database": database,
+    }
 
 
 def url(written: LoginInput, write: Callable[[Login], str]) -> pulumi.Output[str]:

@@ -56,6 +56,9 @@ def _server(server: Provisioned, **more: str) -> pulumi.Output[dict[str, Any]]:
             "dataPath": server.data_path,
             "logPath": server.log_path,
             "programs": server.programs,
+            "container": server.container,
+            "volume": server.volume,
+            "engine": server.engine,
             **more,
         }
     )

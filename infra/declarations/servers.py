@@ -14,7 +14,9 @@ from infra.errors import SettingsError
 from infra.postgres import parameters as postgres_parameters
 from infra.postgres import server as postgres_server
 from infra.settings import Target, unsupported_target_message
-from infra.targets.provisioning import ProcessesTarget, Provisioned
+from infra.targets import provisioning
+from infra.targets.provisioning import Provisioned
+from infra.targets.rendering import filled
 
 
 @dataclass(frozen=True)
@@ -31,24 +33,22 @@ class Servers:
 
 
 def declare(stack: Stack, credentials: Credentials) -> Servers:
-    """Folders and processes. Raises SettingsError for a target that is not built yet."""
+    """Both servers on the stack's target. Raises SettingsError for a target that is not built yet."""
     settings = stack.settings
-    if settings.target is not Target.PROCESSES:
-        raise SettingsError("deploy", "circlepay:target", unsupported_target_message(settings.target))
-    target = ProcessesTarget(stack.name, stack.project_root, settings.processes.data_directory, credentials.generated)
+    in_container = settings.target is Target.DOCKER
+    target = _target(stack, credentials)
     parameters = postgres_parameters.declared(settings.postgres)
     postgres = target.provision(
-        postgres_server.spec(parameters=parameters, superuser=settings.postgres.superuser),
+        postgres_server.spec(parameters=parameters, superuser=settings.postgres.superuser, in_container=in_container),
         host=settings.postgres.listen_address,
         port=settings.postgres.port,
-        binaries=settings.processes.binaries,
         secrets={"superuser_password": credentials["superuser_password"]},
     )
+    redis_parameters = cache_parameters.declared(settings.redis, in_container=in_container)
     redis = target.provision(
-        cache_server.spec(parameters=cache_parameters.declared(settings.redis)),
+        cache_server.spec(parameters=redis_parameters),
         host=settings.redis.bind,
         port=settings.redis.port,
-        binaries=settings.processes.redis_binaries,
         secrets={"password": credentials["redis_password"]},
     )
     own = settings.postgres
@@ -61,18 +61,27 @@ def declare(stack: Stack, credentials: Credentials) -> Servers:
         ),
         cache=login(redis, credentials["redis_password"]),
         postgres_parameters=parameters,
-        redis_parameters=_in_force(cache_parameters.declared(settings.redis), redis),
+        redis_parameters=_in_force(redis_parameters, redis),
     )
+
+
+def _target(stack: Stack, credentials: Credentials) -> provisioning.Target:
+    """Where the stack's servers run. Raises SettingsError for a target that is not built yet."""
+    settings = stack.settings
+    if settings.target is Target.PROCESSES:
+        own = settings.processes
+        binaries = {postgres_server.NAME: own.binaries, cache_server.NAME: own.redis_binaries}
+        return provisioning.ProcessesTarget(
+            stack.name, stack.project_root, own.data_directory, credentials.generated, binaries
+        )
+    if settings.target is Target.DOCKER:
+        # Its SDK is large, and only this target's stacks shall wait for it.
+        from infra.declarations import containers
+
+        return containers.target(stack, credentials)
+    raise SettingsError("deploy", "circlepay:target", unsupported_target_message(settings.target))
 
 
 def _in_force(declared: dict[str, str], redis: Provisioned) -> pulumi.Output[dict[str, str]]:
     """The settings as CONFIG GET will answer them: the spec's placeholders filled in."""
-
-    def filled(parts: list[str]) -> dict[str, str]:
-        port, host, logs = str(int(parts[0])), parts[1], parts[2]
-        return {
-            name: value.replace("{port}", port).replace("{host}", host).replace("{logs}", logs)
-            for name, value in declared.items()
-        }
-
-    return pulumi.Output.all(redis.port, redis.host, redis.log_path).apply(filled)
+    return redis.places.apply(lambda places: dict(zip(declared, filled(declared.values(), places), strict=True)))

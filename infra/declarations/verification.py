@@ -11,6 +11,7 @@ from infra import resources
 from infra.declarations.credentials import Credentials
 from infra.declarations.servers import Servers
 from infra.declarations.stack import Stack
+from infra.targets.provisioning import Provisioned
 
 
 def declare(
@@ -33,22 +34,33 @@ def subject(stack: Stack, servers: Servers, credentials: Credentials) -> pulumi.
     parts = pulumi.Output.all(
         postgres=_postgres(stack, servers, credentials),
         redis={
-            "host": servers.redis.host,
-            "port": servers.redis.port,
             "password": credentials["redis_password"],
-            "folder": servers.redis.folder,
-            "system_user": servers.redis.system_user,
+            **_place(servers.redis),
             "parameters": servers.redis_parameters,
         },
     )
     return pulumi.Output.secret(parts.apply(written))
 
 
+def _place(server: Provisioned) -> dict[str, Any]:
+    """infra.verification.ServerPlace."""
+    return {
+        "host": server.host,
+        "port": server.port,
+        "folder": server.folder,
+        "container": server.container,
+        "engine": server.engine,
+        "places": server.places,
+        "limits": server.limits,
+        "published": server.published,
+        "via": server.via,
+        "system_user": server.system_user,
+    }
+
+
 def _postgres(stack: Stack, servers: Servers, credentials: Credentials) -> dict[str, Any]:
     own = stack.settings.postgres
     return {
-        "host": servers.postgres.host,
-        "port": servers.postgres.port,
         "superuser": own.superuser,
         "superuser_password": credentials["superuser_password"],
         "database": own.database,
@@ -60,8 +72,7 @@ def _postgres(stack: Stack, servers: Servers, credentials: Credentials) -> dict[
         "locale_provider": own.locale_provider,
         "connection_limit": own.connection_limit,
         "tablespace": own.tablespace,
-        "folder": servers.postgres.folder,
-        "system_user": servers.postgres.system_user,
+        **_place(servers.postgres),
         "parameters": servers.postgres_parameters,
         "redundant_indexes_dropped": own.drop_redundant_indexes,
         "public_restricted": own.restrict_public,

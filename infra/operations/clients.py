@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
+import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from infra.endpoint import Login
 from infra.errors import CacheError, TargetError
@@ -32,15 +34,27 @@ ENDLESS = frozenset({"monitor", "subscribe", "psubscribe", "ssubscribe"})
 
 
 def psql_program(view: StackView) -> Path:
-    """psql beside the server's own programs, else on PATH. Raises TargetError without one."""
-    own = view.server("postgres").programs / "psql"
-    if os.access(own, os.X_OK):
-        return own
+    """psql beside the server's own programs, else on PATH, else in the wheel. Raises TargetError without one."""
+    programs = view.server("postgres").programs
     on_path = shutil.which("psql")
-    if on_path is None:
-        hint = "Debian, Ubuntu: apt-get install postgresql-client; macOS: brew install libpq"
-        raise TargetError("run psql", str(own), "there is no psql beside the server nor on PATH", hint)
-    return Path(on_path)
+    candidates = [programs and programs / "psql", on_path and Path(on_path), _wheel_psql()]
+    for candidate in candidates:
+        if candidate and os.access(candidate, os.X_OK):
+            return candidate
+    hint = "Debian, Ubuntu: apt-get install postgresql-client; macOS: brew install libpq"
+    raise TargetError("run psql", str(programs or "PATH"), "there is no psql beside the server nor on PATH", hint)
+
+
+def _wheel_psql() -> Path | None:
+    """psql of the wheel that comes with this package, which a server in a container leaves unused; None without one."""
+    from infra.postgres import server
+    from infra.targets import programs
+
+    try:
+        spec = server.spec(parameters={}, superuser="postgres")
+        return programs.locate(spec, "wheel", None, Path()) / "psql"
+    except TargetError:
+        return None
 
 
 def psql_argv(program: Path, login: Login, arguments: Sequence[str]) -> list[str]:
@@ -49,12 +63,21 @@ def psql_argv(program: Path, login: Login, arguments: Sequence[str]) -> list[str
     return [str(program), *place, "--username", login.user, "--dbname", login.database, "--no-password", *arguments]
 
 
-def exec_psql(view: StackView, login: Login, arguments: Sequence[str]) -> NoReturn:
-    """Becomes psql. Raises TargetError when there is no psql."""
+def run_psql(view: StackView, login: Login, arguments: Sequence[str]) -> int:
+    """Becomes psql, or waits for it where it needs a tunnel of this process; its exit code.
+
+    Raises TargetError when there is no psql.
+    """
     program = psql_program(view)
     environment = {name: value for name, value in os.environ.items() if name not in PASSWORD_VARIABLES}
-    environment["PGPASSFILE"] = f"/dev/fd/{open_password_file(login)}"
-    os.execve(program, psql_argv(program, login, arguments), environment)  # noqa: S606  (no shell is the point)
+    handle = open_password_file(login)
+    environment["PGPASSFILE"] = f"/dev/fd/{handle}"
+    argv = psql_argv(program, login, arguments)
+    if not login.endpoint.behind:
+        os.execve(program, argv, environment)  # noqa: S606  (no shell is the point)
+    # Ctrl-C is psql's: here it is heard and nothing done. A signal that is ignored would be ignored by psql too.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    return subprocess.run(argv, env=environment, pass_fds=[handle], check=False).returncode
 
 
 def open_password_file(login: Login) -> int:

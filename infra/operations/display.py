@@ -20,6 +20,7 @@ from infra.operations.monitor import Table
 from infra.operations.preview import Planned
 from infra.operations.status import ServerStatus, Status
 from infra.operations.summary import Summary
+from infra.tunnels import is_remote, plain
 
 SHOWN_CHANGES = 12
 """Changes of one resource that a summary shows; a fresh database has far more, and `--json` has them all."""
@@ -133,7 +134,10 @@ def _server_line(server: ServerStatus) -> str:
     if not server.authenticating:
         state = "running, but not answering" if server.running else "down"
         return f"{_mark(False)} {server.name:<9} {place}  {state}{_problem(server.problem)}"
-    facts = [f"pid {server.pid}" if server.pid else "", f"up {duration(server.uptime)}", size(server.size)]
+    runs_as = (
+        container(server.container, server.engine) if server.container else f"pid {server.pid}" if server.pid else ""
+    )
+    facts = [runs_as, f"up {duration(server.uptime)}", size(server.size)]
     return f"{_mark(True)} {server.name:<9} {place}  {server.version}  " + "  ".join(fact for fact in facts if fact)
 
 
@@ -211,7 +215,8 @@ def summary(console: Console, found: Summary) -> None:
         console.print(f"[red]{escape(found.reason)}[/red]\n", soft_wrap=True)
     for server in value["servers"]:
         console.print(f"  {server['name']:<9} {server['address']}:{server['port']}  {server['version']}")
-        console.print(f"            [dim]data {escape(server['dataPath'])}[/dim]", soft_wrap=True)
+        for line in _places(server):
+            console.print(f"            [dim]{escape(line)}[/dim]", soft_wrap=True)
     console.print(f"  env file  {escape(value['envFile'])}", soft_wrap=True)
     console.print(f"  verified  {_verified(value['verification'])}")
     _done(console, found)
@@ -226,6 +231,18 @@ def summary(console: Console, found: Summary) -> None:
     for command, purpose in value["next"].items():
         commands.add_row(Text(command), Text(purpose))
     console.print(commands)
+
+
+def _places(server: Mapping[str, Any]) -> list[str]:
+    """Where a server keeps its data, and what it runs in: a path inside a container says nothing to whoever is outside."""
+    if not server["container"]:
+        return [f"data {server['dataPath']}"]
+    return [container(server["container"], server["engine"]), f"data      volume {server['volume']}"]
+
+
+def container(name: str, engine: str) -> str:
+    """A container, and the machine it is on where that is another one."""
+    return f"container {name} on {plain(engine)}" if is_remote(engine) else f"container {name}"
 
 
 def _done(console: Console, found: Summary) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from infra.changes import ShownChange
+from infra.operations import docker_steps
+from infra.operations.engine_errors import PLUGIN, EngineError
 from infra.operations.stack import PROJECT_ROOT, run_pulumi
 
 QUIET = frozenset({"same", "read", "refresh", "discard", "read-discard"})
@@ -39,7 +41,14 @@ class Planned:
 
 def run(stack: str, *, project_root: Path = PROJECT_ROOT) -> list[Planned]:
     """Every resource an `up` would change, in its order; empty when there is nothing to do. Raises StackError."""
-    text = run_pulumi(["preview", "--json", "--refresh", "--stack", stack], stack, project_root, EVENTS)
+    arguments = ["preview", "--json", "--refresh", "--stack", stack]
+    try:
+        text = run_pulumi(arguments, stack, project_root, EVENTS)
+    except EngineError as error:
+        if error.operation != PLUGIN:
+            raise
+        # The engine that the state remembers may have moved: Pulumi asks the program for its place only where told to.
+        text = run_pulumi([*arguments, "--run-program"], stack, project_root, EVENTS)
     return planned(json.loads(line) for line in text.splitlines() if line.startswith("{"))
 
 
@@ -49,17 +58,45 @@ def planned(events: Iterable[Mapping[str, Any]]) -> list[Planned]:
     A resource that is only updated because something before it is (its changes are known, and there are none) is left out.
     """
     found: dict[str, Planned] = {}
+    gone: set[str] = set()
     for event in events:
+        is_done = "resOutputsEvent" in event
         step = (event.get("resourcePreEvent") or event.get("resOutputsEvent") or {}).get("metadata")
-        if not step or step["op"] in QUIET or not step["type"].startswith("circlepay:"):
-            continue
-        changes = ((step.get("new") or {}).get("outputs") or {}).get("changes")
-        found[step["urn"]] = Planned(
-            name(step["urn"]), step["type"].rpartition(":")[2], step["op"], changes_in(changes)
-        )
-        if "resOutputsEvent" in event and step["op"] == "update" and changes == []:
-            del found[step["urn"]]
+        if step and is_gone(step, is_done=is_done):
+            gone.add(step["urn"])
+        if step and is_told(step):
+            found[step["urn"]] = item = _planned(step, gone=step["urn"] in gone)
+            if is_done and item.operation == "update" and is_empty(step):
+                del found[step["urn"]]
     return list(found.values())
+
+
+def is_gone(step: Mapping[str, Any], *, is_done: bool) -> bool:
+    """Whether a look has found a resource to be no longer there."""
+    return bool(is_done and step["op"] == "refresh" and step.get("old") and not step.get("new"))
+
+
+def is_told(step: Mapping[str, Any]) -> bool:
+    """Whether a step changes something that is ours or pulumi-docker's. A replacement is told once, as `replace`."""
+    kind = step["type"]
+    return step["op"] not in QUIET | docker_steps.HALVES and (
+        kind.startswith("circlepay:") or docker_steps.is_one(kind)
+    )
+
+
+def is_empty(step: Mapping[str, Any]) -> bool:
+    """Whether a resource of ours knows what it changes, and that it is nothing."""
+    return _own_changes(step) == []
+
+
+def _own_changes(step: Mapping[str, Any]) -> object:
+    return ((step.get("new") or {}).get("outputs") or {}).get("changes")
+
+
+def _planned(step: Mapping[str, Any], *, gone: bool) -> Planned:
+    own = not docker_steps.is_one(step["type"])
+    changes = changes_in(_own_changes(step)) if own else docker_steps.changes(step, gone=gone)
+    return Planned(name(step["urn"]), step["type"].rpartition(":")[2], step["op"], changes)
 
 
 def changes_in(value: object) -> tuple[ShownChange, ...]:

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 from infra.endpoint import Endpoint, Login
 from infra.errors import CirclePayError
 from infra.operations import engine_errors
+from infra.tunnels import is_remote, reach
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 SERVERS = ("postgres", "redis")
@@ -32,17 +33,28 @@ class StackError(CirclePayError):
 class ServerView:
     """One server of a stack, as its outputs describe it.
 
-    name: `postgres` or `redis`. version: as last seen by `up`. folder: the server's own, with data, configuration
-    and logs. programs: folder of the server's executables. log_path: file, or folder of files.
+    name: `postgres` or `redis`. version: as last seen by `up`. data_path: inside the container where there is one.
+
+    Of a process: folder: the server's own, with data, configuration and logs. programs: folder of the server's
+    executables. log_path: file, or folder of files. None for a server in a container.
+
+    Of a container: container, volume: names of it and of its data's volume. engine: URL. Empty for a process.
     """
 
     name: str
     endpoint: Endpoint
     version: str
-    folder: Path
     data_path: Path
-    log_path: Path
-    programs: Path
+    folder: Path | None = None
+    log_path: Path | None = None
+    programs: Path | None = None
+    container: str = ""
+    volume: str = ""
+    engine: str = ""
+
+    def reached(self) -> Endpoint:
+        """Where this process reaches it: by a tunnel, where its engine is on another machine. Raises TunnelError."""
+        return _reached(self.endpoint, self.engine)
 
 
 @dataclass(frozen=True)
@@ -81,31 +93,45 @@ class StackView:
                 name=name,
                 endpoint=Endpoint(str(value["address"]), int(value["port"])),
                 version=str(value.get("version") or ""),
-                folder=Path(value["folder"]),
                 data_path=Path(value["dataPath"]),
-                log_path=Path(value["logPath"]),
-                programs=Path(value["programs"]),
+                folder=_path(value["folder"]),
+                log_path=_path(value["logPath"]),
+                programs=_path(value["programs"]),
+                container=str(value.get("container") or ""),
+                volume=str(value.get("volume") or ""),
+                engine=str(value.get("engine") or ""),
             )
         except (KeyError, TypeError, ValueError):
             raise incomplete(self.stack, name) from None
 
     def application_login(self) -> Login:
-        """The application's role on the database."""
-        return self._login("databaseUrl")
+        """The application's role on the database. Raises StackError, and TunnelError where there is no way to it."""
+        return self._login("databaseUrl", "postgres")
 
     def admin_login(self) -> Login:
-        """The superuser on the application's database."""
-        return self._login("adminDatabaseUrl")
+        """The superuser on the application's database; errors as above."""
+        return self._login("adminDatabaseUrl", "postgres")
 
     def redis_login(self) -> Login:
-        """Redis, as the application reaches it."""
-        return self._login("redisUrl")
+        """Redis; errors as above."""
+        return self._login("redisUrl", "redis")
 
-    def _login(self, output: str) -> Login:
+    def _login(self, output: str, server: str) -> Login:
         url = self.outputs.get(output)
         if not url:
             raise incomplete(self.stack, output)
-        return parse_url(str(url))
+        login = parse_url(str(url))
+        engine = str((self.outputs.get(server) or {}).get("engine") or "")
+        return replace(login, endpoint=_reached(login.endpoint, engine))
+
+
+def _reached(endpoint: Endpoint, engine: str) -> Endpoint:
+    return reach(endpoint.host, endpoint.port, engine if is_remote(engine) else "")
+
+
+def _path(text: str) -> Path | None:
+    """A path; an empty one is none, and not the folder where this happens to run."""
+    return Path(text) if text else None
 
 
 def parse_url(url: str) -> Login:
@@ -133,6 +159,14 @@ def export(stack: str, *, project_root: Path = PROJECT_ROOT) -> dict[str, Any]:
     """The stack's state as `pulumi stack export` writes it; secrets stay encrypted. Raises StackError."""
     state: dict[str, Any] = json.loads(run_pulumi(["stack", "export", "--stack", stack], stack, project_root))
     return state
+
+
+def resource(state: Mapping[str, Any], kind: str, name: str) -> dict[str, Any] | None:
+    """One resource of an exported state by its type and its own name, None where there is none."""
+    for item in (state.get("deployment") or {}).get("resources") or []:
+        if item["type"] == kind and item["urn"].rpartition("::")[2] == name:
+            return dict(item)
+    return None
 
 
 def run_pulumi(arguments: Sequence[str], stack: str, project_root: Path, more: Mapping[str, str] | None = None) -> str:

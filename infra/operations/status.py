@@ -7,7 +7,7 @@ import socket
 import stat
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from infra.endpoint import Endpoint
 from infra.errors import CirclePayError, PublishError
 from infra.operations import connections, preview
 from infra.operations.preview import Planned
-from infra.operations.stack import StackView
+from infra.operations.stack import ServerView, StackView
 
 POSTGRES_FACTS = """
 SELECT current_setting('server_version'),
@@ -29,8 +29,9 @@ SELECT current_setting('server_version'),
 class ServerStatus:
     """One server. running: something listens there. authenticating: it accepts the stack's credentials.
 
-    pid: process id, None when unknown. uptime: seconds. size: bytes: all databases of PostgreSQL, memory used by Redis.
-    problem: why it does not authenticate, else empty.
+    pid: process id, None when unknown and in a container. uptime: seconds. size: bytes: all databases of PostgreSQL,
+    memory used by Redis. container, volume, engine: as in ServerView. problem: why it does not
+    authenticate, else empty.
     """
 
     name: str
@@ -42,6 +43,9 @@ class ServerStatus:
     pid: int | None = None
     uptime: int | None = None
     size: int | None = None
+    container: str = ""
+    volume: str = ""
+    engine: str = ""
     problem: str = ""
 
 
@@ -121,15 +125,45 @@ def _drift(view: StackView) -> tuple[tuple[Planned, ...] | None, CirclePayError 
 def server_status(view: StackView, name: str) -> ServerStatus:
     """One server, asked over the network as the stack's superuser. Never raises because it is down."""
     server = view.server(name)
-    running = listens(server.endpoint)
-    status = partial(ServerStatus, name, server.endpoint.host, server.endpoint.port, running)
-    if not running:
-        return status(False, problem="nothing listens there")
-    ask = _postgres if name == "postgres" else _redis
+    found = _asked(view, server)
+    if not server.container:
+        return found
+    problem = "" if found.authenticating else container_problem(server) or found.problem
+    return replace(
+        found, pid=None, container=server.container, volume=server.volume, engine=server.engine, problem=problem
+    )
+
+
+def _asked(view: StackView, server: ServerView) -> ServerStatus:
+    status = partial(ServerStatus, server.name, server.endpoint.host, server.endpoint.port)
+    ask = _postgres if server.name == "postgres" else _redis
+    running = False
     try:
-        return status(True, **ask(view))
+        running = listens(server.reached())
+        if not running:
+            return status(running, False, problem="nothing listens there")
+        return status(running, True, **ask(view))
     except CirclePayError as error:
-        return status(False, problem=error.cause)
+        return status(running, False, problem=error.cause)
+
+
+def container_problem(server: ServerView) -> str:
+    """What its engine says is wrong with a server's container; empty when that runs."""
+    from infra.targets.containers.engine import connected
+    from infra.targets.containers.ownership import inspected
+
+    try:
+        with connected(server.engine, "look at", server.container) as api:
+            found = inspected(api, server.container)
+    except CirclePayError as error:
+        return f"{error.path}: {error.cause}"
+    if found is None:
+        return f"there is no container {server.container}"
+    state = found["State"]
+    if state["Status"] == "running":
+        return ""
+    code = f" with exit code {state['ExitCode']}" if state["Status"] == "exited" else ""
+    return f"container {server.container} is {state['Status']}{code}"
 
 
 def listens(endpoint: Endpoint, timeout: float = 2.0) -> bool:

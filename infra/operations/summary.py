@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.changes import ShownChange
-from infra.operations import preview, stack
+from infra.operations import docker_steps, preview, stack
 from infra.operations.stack import PROJECT_ROOT, SERVERS, StackView
 
 STACK_TYPE = "pulumi:pulumi:Stack"
@@ -66,7 +66,10 @@ class Summary:
                     "port": server.endpoint.port,
                     "version": server.version,
                     "dataPath": str(server.data_path),
-                    "logPath": str(server.log_path),
+                    "logPath": str(server.log_path or ""),
+                    "container": server.container,
+                    "volume": server.volume,
+                    "engine": server.engine,
                 }
                 for server in servers
             ],
@@ -112,7 +115,7 @@ def summarize(
         raise stack.StackError("read stack", name, "it was never brought up, or it was taken down", stack.up_hint(name))
     last = runs[0]
     began = moment(last["startTime"])
-    done = (_done(item, began) for item in resources if item["type"].startswith("circlepay:"))
+    done = (_of_engine(item, began) or _done(item, began) for item in resources)
     return Summary(
         view=StackView(stack=name, project_root=project_root, outputs=outputs),
         run=RUNS.get(last.get("kind", ""), str(last.get("kind"))),
@@ -123,12 +126,22 @@ def summarize(
     )
 
 
+def _of_engine(item: Mapping[str, Any], began: datetime) -> Done | None:
+    """A container, image or volume that the run that began then made. That it changed one in place is not in the state."""
+    created = item.get("created")
+    if not docker_steps.is_one(item["type"]) or not created or moment(created) < began:
+        return None
+    return Done(preview.name(item["urn"]), "create", (docker_steps.made(item),))
+
+
 def _done(item: Mapping[str, Any], began: datetime) -> Done | None:
     """What the run that began then did to one resource: None when it was touched before, or only looked at.
 
     `modified` also moves when a read finds other findings, so the provider says itself when it changed something.
     """
     outputs = item.get("outputs") or {}
+    if not item["type"].startswith("circlepay:"):
+        return None
     touched = outputs.get("changedAt") or item.get("modified")
     if not touched or moment(touched) < began:
         return None

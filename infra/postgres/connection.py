@@ -30,8 +30,12 @@ LOCK_KEY = 0x636972636C650001
 _LOCK_POLL = 0.05
 
 
+class NoAnswer(ServerError):  # noqa: N818 - a state of the server, not a mistake in the code
+    """Nothing came back in time: the server hangs, or is paused. Asking it something else would take as long again."""
+
+
 def connect(login: Login, *, lock_timeout: float = 10.0, statement_timeout: float = 600.0) -> Connection:
-    """A session in autocommit. Timeouts in seconds. Raises ServerError; never shows the password."""
+    """A session in autocommit. Timeouts in seconds. Raises ServerError, or NoAnswer; never shows the password."""
     import psycopg
 
     # The path is fixed so that definitions read from the catalog name objects the same way in every session, and so
@@ -65,7 +69,8 @@ def connect(login: Login, *, lock_timeout: float = 10.0, statement_timeout: floa
             options=" ".join(f"-c {name}={value}" for name, value in options.items()),
         )
     except psycopg.OperationalError as error:
-        raise ServerError(
+        kind = NoAnswer if isinstance(error, psycopg.errors.ConnectionTimeout) else ServerError
+        raise kind(
             "connect to PostgreSQL",
             f"{login.user}@{login.endpoint}/{login.database or MAINTENANCE_DATABASE}",
             " ".join(str(error).split()),

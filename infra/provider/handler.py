@@ -91,6 +91,9 @@ class Handler(ABC):
     outputs: ClassVar[dict[str, Property]] = {}
     stable: ClassVar[frozenset[str]] = frozenset()
     """Outputs that an update never changes, so previews keep them known."""
+    fixed: ClassVar[dict[str, str]] = {}
+    """Inputs that cannot change once the resource is there -> what to do instead. For what is protected: replacing it is
+    refused by Pulumi in its own words, and late."""
 
     def check(self, inputs: Values) -> dict[str, str]:
         """What is wrong with the inputs, by property; unknown values are not looked at. Touches nothing."""

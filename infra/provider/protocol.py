@@ -28,6 +28,7 @@ from infra.errors import CirclePayError
 from infra.provider.engine import EngineLog
 from infra.provider.handler import (
     Handler,
+    Observed,
     Operation,
     Values,
     properties_after,
@@ -36,6 +37,7 @@ from infra.provider.handler import (
 from infra.provider.schema import package_schema
 from infra.provider.values import UNKNOWN, plain_map, wrapped_map
 from infra.redaction import redact
+from infra.tunnels import TunnelError
 
 ORPHAN_CHECK_SECONDS = 0.5
 """How often the plugin looks whether Pulumi, its parent, still lives."""
@@ -75,7 +77,8 @@ class CirclePayProvider(sdk.Provider):
     async def check(self, request: sdk.CheckRequest) -> sdk.CheckResponse:
         handler = self._handler(request.type)
         inputs = plain_map(request.new_inputs)
-        failures = _shape_failures(handler, inputs) or await asyncio.to_thread(handler.check, inputs)
+        failures = _shape_failures(handler, inputs) or _fixed_failures(handler, plain_map(request.old_inputs), inputs)
+        failures = failures or await asyncio.to_thread(handler.check, inputs)
         return sdk.CheckResponse(
             inputs=wrapped_map(inputs, handler.properties()),
             failures=[sdk.CheckFailure(name, redact(reason)) for name, reason in failures.items()],
@@ -123,7 +126,12 @@ class CirclePayProvider(sdk.Provider):
                 wrapped_map(properties, handler.properties()),
                 wrapped_map(inputs, handler.properties()),
             )
-        observed = await asyncio.to_thread(handler.observe, state, self._operation(request.urn))
+        try:
+            observed = await asyncio.to_thread(handler.observe, state, self._operation(request.urn))
+        except TunnelError as error:
+            # Nobody knows what is there, and an `up` must be able to start that mends the rest.
+            self._log.warning(request.urn, error.message)
+            observed = Observed()
         if observed is None:
             return sdk.ReadResponse()
         properties = properties_observed(state, observed)
@@ -153,7 +161,8 @@ class CirclePayProvider(sdk.Provider):
             self._log.info(urn, "\n".join(describe(change) for change in changes))
             outputs: dict[str, Any] = dict.fromkeys([*handler.outputs, "revision", "changedAt"], UNKNOWN)
             if state is not None:
-                outputs.update({name: state[name] for name in handler.stable if name in state})
+                kept = handler.stable if changes else handler.outputs.keys()
+                outputs.update({name: state[name] for name in kept if name in state})
             outputs.update({"changes": changes, "drift": [], "findings": (state or {}).get("findings", [])})
             return {**inputs, **outputs}
 
@@ -178,6 +187,15 @@ def _shape_failures(handler: Handler, inputs: Values) -> dict[str, str]:
         elif value != UNKNOWN and not _is_of_kind(value, kinds[item.kind]):
             failures[name] = f"must be of type {item.kind}, not {type(value).__name__}"
     return failures
+
+
+def _fixed_failures(handler: Handler, before: Values, inputs: Values) -> dict[str, str]:
+    changed = {
+        name: remedy for name, remedy in handler.fixed.items() if name in before and before[name] != inputs[name]
+    }
+    return {
+        name: f"cannot change from {before[name]!r} to {inputs[name]!r}: {remedy}" for name, remedy in changed.items()
+    }
 
 
 def _is_of_kind(value: Any, kinds: tuple[type, ...]) -> bool:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from infra.endpoint import Endpoint, Login
+from infra.endpoint import Login
 from infra.errors import ServerError
+from infra.tunnels import reach
 
 if TYPE_CHECKING:
     from infra.postgres.catalog import Catalog
@@ -33,9 +34,12 @@ _guard = threading.Lock()
 
 
 def login_of(connection: Mapping[str, Any]) -> Login:
-    """The login a `connection` property describes: host, port, user, password, database."""
+    """The login a `connection` property describes: host, port, via, user, password, database.
+
+    Raises TunnelError when there is no way to the machine of `via`.
+    """
     return Login(
-        Endpoint(str(connection["host"]), int(connection["port"])),
+        reach(str(connection["host"]), int(connection["port"]), str(connection.get("via", ""))),
         str(connection.get("user", "")),
         str(connection["password"]),
         str(connection.get("database", "")),
@@ -61,11 +65,13 @@ def forget(host: str, port: int) -> None:
 
 def _read(login: Login) -> DatabaseFacts:
     from infra.postgres import catalog, parameters
-    from infra.postgres.connection import connect, reconnected
+    from infra.postgres.connection import NoAnswer, connect, reconnected
 
     try:
         with connect(login) as connection:
             return DatabaseFacts(catalog.read(connection, parameters.NAMES), exists=True)
+    except NoAnswer as error:
+        return DatabaseFacts(None, exists=True, problem=error.cause)
     except ServerError as error:
         problem = error.cause
     # A refused login may only mean that the database is not there yet: the maintenance database knows.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from infra.errors import TargetError
@@ -21,9 +21,14 @@ def command(
 
     data: a folder in place of the data folder. Raises TargetError when the folder has no such program.
     """
-    values = _values(placement, programs)
+    values = {**places(placement), "binaries": str(programs)}
     values["data"] = str(data) if data else values["data"]
-    return [str(program(words[0], spec, programs)), *(_fill(word, values, escaped=False) for word in words[1:])]
+    return [str(program(words[0], spec, programs)), *filled(words[1:], values)]
+
+
+def filled(words: Iterable[str], places: Mapping[str, str]) -> list[str]:
+    """Words of a command with the placeholders' values. Raises KeyError for one without a value."""
+    return [_fill(word, places, escaped=False) for word in words]
 
 
 def program(name: str, spec: ServerSpec, programs: Path) -> Path:
@@ -42,7 +47,12 @@ def program(name: str, spec: ServerSpec, programs: Path) -> Path:
 
 def content(file: ServerFile, spec: ServerSpec, placement: Placement, secrets: Mapping[str, str]) -> str:
     """The file as the server shall read it. Raises TargetError for a secret that is missing or in the wrong folder."""
-    values = {name: value for name, value in _values(placement, Path()).items() if name != "binaries"}
+    return text(file, spec, places(placement), secrets)
+
+
+def text(file: ServerFile, spec: ServerSpec, places: Mapping[str, str], secrets: Mapping[str, str]) -> str:
+    """The same for a server whose placeholders have these values."""
+    values = dict(places)
     if file.folder == "secrets":
         values |= {f"secret:{name}": value for name, value in secrets.items()}
     try:
@@ -57,14 +67,25 @@ def content(file: ServerFile, spec: ServerSpec, placement: Placement, secrets: M
 
 def restart_digest(spec: ServerSpec, placement: Placement, secrets: Mapping[str, str]) -> str:
     """Digest of everything that a running server only takes up when it is started again."""
-    parts = [spec.restart_key, placement.host, str(placement.port), *spec.start]
-    parts += [content(file, spec, placement, secrets) for file in spec.files if file.restart]
+    return digest_of(spec, places(placement), secrets)
+
+
+def digest_of(spec: ServerSpec, places: Mapping[str, str], secrets: Mapping[str, str]) -> str:
+    """The same for a server whose placeholders have these values."""
+    parts = [spec.restart_key, places["host"], places["port"], *spec.start]
+    parts += [text(file, spec, places, secrets) for file in spec.files if file.restart]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def _values(placement: Placement, programs: Path) -> dict[str, str]:
-    folders = {name: str(placement.sub(name)) for name in ("data", "config", "secrets", "logs", "run")}
-    return {**folders, "binaries": str(programs), "host": placement.host, "port": str(placement.port)}
+def places(placement: Placement) -> dict[str, str]:
+    """What the placeholders stand for on this machine, all but the programs."""
+    return places_below(placement.folder, placement.host, placement.port)
+
+
+def places_below(folder: Path, host: str, port: int) -> dict[str, str]:
+    """The same for a server whose folders are all in one."""
+    folders = {name: str(folder / name) for name in ("data", "config", "secrets", "logs", "run")}
+    return {**folders, "host": host, "port": str(port)}
 
 
 def _fill(text: str, values: Mapping[str, str], *, escaped: bool) -> str:

@@ -71,8 +71,12 @@ class Packaging:
     """`<system>-<machine>` (lower case, as the platform module says) or `*` -> folder of the programs inside it."""
     programs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """First word of a command -> file names, best first (`{"server": ("valkey-server", "redis-server")}`)."""
-    image: str = ""
-    volume_path: str = ""
+    image_user: str = ""
+    """User of a container image that the server runs as."""
+    data_variable: str = ""
+    """Variable of an image's environment that names the data folder; else it is the image's only volume."""
+    health: tuple[str, ...] = ()
+    """argv, placeholders allowed, that succeeds inside a container when the server answers at all."""
     apt_package: str = ""
     unit: str = ""
     brew_formula: str = ""
@@ -138,6 +142,7 @@ class ServerSpec:
         """The spec that `to_json` wrote. Raises KeyError or TypeError on anything else."""
         packaging = dict(value["packaging"])
         packaging["programs"] = {name: tuple(names) for name, names in packaging.get("programs", {}).items()}
+        packaging["health"] = tuple(packaging.get("health", ()))
         data_format = dict(value["data_format"])
         data_format["version_command"] = tuple(data_format.get("version_command", ()))
         plain = dict(value)

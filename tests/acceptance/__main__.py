@@ -1,6 +1,6 @@
 """Reads a request from stdin, runs the suite on it, writes the checks to stdout as one line of JSON.
 
-The request: {"subject": ..., "connection": testinfra's connection, "junit": path or null}. Everything slow is imported
+The request: {"subject": ..., "junit": path or null}. Everything slow is imported
 before the request is read, so that a child that was started early only has to look.
 """
 
@@ -49,7 +49,7 @@ def main() -> int:
     if not request:
         return 64
     wanted = json.loads(request)
-    suite = Suite(Subject.from_json(wanted["subject"]), wanted["connection"])
+    suite = Suite(Subject.from_json(wanted["subject"]))
     code = pytest.main(arguments(wanted["junit"]), plugins=[suite])
     answer.write(json.dumps({"checks": suite.checks}) + "\n")
     answer.close()

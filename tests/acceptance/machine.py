@@ -1,4 +1,4 @@
-"""What the machine of the servers says about them: processes, sockets, files.
+"""What a machine says about the servers on it: processes, sockets, files. A container is a machine of its own.
 
 Read through testinfra's connection by one shell script, because an SSH or container round trip per fact would add up,
 and from /proc, because small machines have neither `ss` nor `ps`. Where there is no /proc (macOS) psutil answers
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from testinfra.host import Host
 
-from infra.verification import Subject
+from infra.verification import ServerPlace, Subject
 
 SCRIPT = Path(__file__).with_name("machine.sh")
 
@@ -29,7 +29,11 @@ class Address(NamedTuple):
 
 @dataclass
 class Process:
-    """A server's main process. sockets: inodes of its sockets; None where the machine does not let us look."""
+    """A server's main process.
+
+    sockets: inodes of its sockets; None where the machine does not let us look. status: what /proc says of its
+    capabilities (CapEff and its like, in hexadecimal), NoNewPrivs and Seccomp.
+    """
 
     pid: int
     user: str = ""
@@ -37,6 +41,7 @@ class Process:
     arguments: list[str] = field(default_factory=list)
     sockets: set[str] | None = None
     listening: set[Address] = field(default_factory=set)
+    status: dict[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass
@@ -51,18 +56,30 @@ class Entry:
 
 @dataclass
 class Machine:
-    """All observations. whoami: who made them. listeners: every listening TCP socket -> inode."""
+    """All observations.
+
+    whoami: who made them. listeners: inode of every listening TCP socket -> address. programs: names of all that runs,
+    where the machine is a server's own.
+    """
 
     whoami: str = ""
     processes: dict[str, Process] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
     listeners: dict[str, Address] = field(default_factory=dict)
+    programs: list[str] = field(default_factory=list)
+
+    def listening(self, server: str, port: int) -> set[Address]:
+        """What a server's process listens on; where its sockets are hidden from us, everything on its port."""
+        process = self.processes[server]
+        hidden = process.sockets is None and not process.listening
+        return {each for each in self.listeners.values() if each.port == port} if hidden else process.listening
 
 
 def look(host: Host, pids: Mapping[str, int], subject: Subject) -> Machine:
     """One look. pids: server -> its process as the server told it; for PostgreSQL a backend, whose parent is meant."""
-    folders = {"postgres": subject.postgres.folder, "redis": subject.redis.folder}
-    words = [word for name in pids for word in (name, str(pids[name]), folders[name])]
+    folders = {name: folders_of(subject.servers[name]) for name in pids}
+    whose = "own" if any(subject.servers[name].container for name in pids) else "everybody's"
+    words = [whose, *(word for name in pids for word in (name, str(pids[name]), *folders[name]))]
     placeholders = " ".join(["%s"] * (len(words) + 2))
     answer = host.run(f"sh -c {placeholders}", SCRIPT.read_text(encoding="utf-8"), "look", *words)
     if answer.stdout.startswith("no-proc"):
@@ -71,6 +88,13 @@ def look(host: Host, pids: Mapping[str, int], subject: Subject) -> Machine:
         return look_with_psutil(pids, folders)
     assert answer.rc == 0, f"the machine could not be looked at: {answer.stderr.strip()}"
     return parse(answer.stdout.splitlines())
+
+
+def folders_of(server: ServerPlace) -> tuple[str, ...]:
+    """Where a server's things are: all of them, data, logs, configuration, secrets."""
+    places = server.all_places
+    folders = tuple(places[name] for name in ("data", "logs", "config", "secrets"))
+    return (server.folder or places["data"], *folders)
 
 
 def parse(lines: Iterable[str]) -> Machine:
@@ -86,6 +110,10 @@ def parse(lines: Iterable[str]) -> Machine:
             machine.processes[words[0]].arguments.append(words[1])
         elif kind == "sockets":
             machine.processes[words[0]].sockets = set(words[1].split())
+        elif kind == "status":
+            machine.processes[words[0]].status[words[1]] = words[2]
+        elif kind == "program":
+            machine.programs.append(words[0])
         elif kind == "entry":
             machine.entries[words[3]] = Entry(*words)
         elif kind == "listener":

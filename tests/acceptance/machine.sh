@@ -1,11 +1,15 @@
-# Usage: sh -c "$(cat machine.sh)" look [SERVER PID FOLDER]...
+# Usage: sh -c "$(cat machine.sh)" look WHOSE [SERVER PID FOLDER DATA LOGS CONFIG SECRETS]...
 # Prints tab-separated facts about each server's process and files, and every listening TCP socket; see machine.py.
+# WHOSE is `own` where the machine is the server's alone: then it also prints every program that runs.
+# What a minimal image has must do: a shell, sed, tr, stat, find, ls, id, cat; those of busybox too.
 [ -r /proc/self/stat ] || { echo no-proc; exit 0; }
 tab=$(printf '\t')
 printf 'whoami\t%s\n' "$(id -un)"
-while [ $# -ge 3 ]; do
-    server=$1 pid=$2 folder=$3
-    shift 3
+whose=$1
+shift
+while [ $# -ge 7 ]; do
+    server=$1 pid=$2 folder=$3 data=$4 logs=$5 config=$6 secrets=$7
+    shift 7
     # PostgreSQL can only name the backend that answers; its parent is the server.
     if [ "$server" = postgres ]; then
         pid=$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$pid/status")
@@ -15,10 +19,18 @@ while [ $# -ge 3 ]; do
     if sockets=$(ls -l "/proc/$pid/fd" 2>/dev/null); then
         printf 'sockets\t%s\t%s\n' "$server" "$(printf '%s\n' "$sockets" | sed -n 's/.*socket:\[\([0-9]*\)\].*/\1/p' | tr '\n' ' ')"
     fi
-    find "$folder" -maxdepth 0 -exec stat -c "entry$tab%a$tab%U$tab%F$tab%n" {} +
-    find "$folder" -mindepth 1 -maxdepth 1 -exec stat -c "entry$tab%a$tab%U$tab%F$tab%n" {} +
-    find "$folder/config" "$folder/secrets" -mindepth 1 -exec stat -c "entry$tab%a$tab%U$tab%F$tab%n" {} + 2>/dev/null
+    for name in 'Cap[A-Z][a-z]*' NoNewPrivs Seccomp; do
+        sed -n "s/^\\($name\\):[[:space:]]*/status$tab$server$tab\\1$tab/p" "/proc/$pid/status"
+    done
+    find "$folder" "$data" "$logs" -maxdepth 0 -exec stat -c "entry$tab%a$tab%U$tab%F$tab%n" {} + 2>/dev/null
+    find "$config" "$secrets" -exec stat -c "entry$tab%a$tab%U$tab%F$tab%n" {} + 2>/dev/null
 done
+if [ "$whose" = own ]; then
+    for program in /proc/[0-9]*/comm; do
+        # One that has just ended is no program any more.
+        read -r name 2>/dev/null < "$program" && printf 'program\t%s\n' "$name"
+    done
+fi
 cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | while read -r number local remote state queues timer retransmits uid timeout inode rest; do
     [ "$state" = 0A ] && printf 'listener\t%s\t%s\n' "$local" "$inode"
 done

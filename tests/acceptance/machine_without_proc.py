@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -11,8 +11,8 @@ import psutil
 from tests.acceptance.machine import Address, Entry, Machine, Process
 
 
-def look_with_psutil(pids: Mapping[str, int], folders: Mapping[str, str]) -> Machine:
-    """One look at the servers' processes and folders; `pids` as for machine.look."""
+def look_with_psutil(pids: Mapping[str, int], folders: Mapping[str, Sequence[str]]) -> Machine:
+    """One look at the servers' processes and folders; `pids` as for machine.look, `folders` as of folders_of."""
     machine = Machine(whoami=getpass.getuser())
     for server, pid in pids.items():
         found = psutil.Process(pid)
@@ -21,7 +21,7 @@ def look_with_psutil(pids: Mapping[str, int], folders: Mapping[str, str]) -> Mac
         machine.processes[server] = Process(
             found.pid, user=found.username(), name=found.name(), arguments=found.cmdline(), listening=_listening(found)
         )
-        machine.entries.update({entry.path: entry for entry in map(_entry, _paths(Path(folders[server])))})
+        machine.entries.update({entry.path: entry for entry in map(_entry, _paths(folders[server]))})
     return machine
 
 
@@ -30,9 +30,10 @@ def _listening(process: psutil.Process) -> set[Address]:
     return {Address(each.laddr.ip, each.laddr.port) for each in connections if each.status == psutil.CONN_LISTEN}
 
 
-def _paths(folder: Path) -> list[Path]:
-    inside = [path for name in ("config", "secrets") for path in (folder / name).rglob("*")]
-    return [folder, *folder.iterdir(), *inside]
+def _paths(folders: Sequence[str]) -> list[Path]:
+    *_, config, secrets = map(Path, folders)
+    inside = [path for folder in (config, secrets) for path in folder.rglob("*")]
+    return [path for path in (*map(Path, folders), *inside) if path.exists()]
 
 
 def _entry(path: Path) -> Entry:

@@ -12,7 +12,8 @@ import testinfra
 from psycopg.rows import dict_row
 from testinfra.host import Host
 
-from infra.verification import PostgresSubject, RedisSubject, Subject
+from infra.verification import PostgresSubject, RedisSubject, ServerPlace, Subject
+from tests.acceptance.container import Container, connection, inspect
 from tests.acceptance.machine import Machine, look
 from tests.acceptance.needs import missing, needs
 from tests.acceptance.plugin import SUITE
@@ -53,17 +54,9 @@ def subject(pytestconfig: pytest.Config) -> Subject:
 
 def in_place(text: str, server: PostgresSubject | RedisSubject) -> str:
     """A declared value with the placeholders of its server filled in."""
-    places = {"host": server.host, "port": str(server.port)}
-    places |= {name: f"{server.folder}/{name}" for name in ("data", "config", "secrets", "logs", "run")}
-    for name, value in places.items():
+    for name, value in server.all_places.items():
         text = text.replace("{" + name + "}", value)
     return text
-
-
-@pytest.fixture(scope="session")
-def host(pytestconfig: pytest.Config) -> Host:
-    """testinfra's host: the machine that runs the servers, from wherever the suite runs."""
-    return testinfra.get_host(pytestconfig.stash[SUITE].connection)
 
 
 @pytest.fixture(scope="session")
@@ -140,7 +133,53 @@ def redis_info(redis: Conversation) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def machine(subject: Subject, host: Host, catalog: Row, redis_info: dict[str, str]) -> Machine:
-    """Processes, sockets and files of both servers, by one command on their machine."""
-    backend = int(catalog["backend_pid"])
-    return look(host, {"postgres": backend, "redis": int(redis_info["process_id"])}, subject)
+def postgres_pid(catalog: Row) -> int:
+    """The process that answers us, as its own machine or container numbers it."""
+    return int(catalog["backend_pid"])
+
+
+@pytest.fixture(scope="session")
+def redis_pid(redis_info: dict[str, str]) -> int:
+    """The server's process, as its own machine or container numbers it."""
+    return int(redis_info["process_id"])
+
+
+@pytest.fixture(scope="session")
+def looked() -> dict[str, Machine]:
+    """Machines that were looked at: container, or empty for the machine of the servers that are in none."""
+    return {}
+
+
+@pytest.fixture
+def machine(request: pytest.FixtureRequest, subject: Subject, server: str, looked: dict[str, Machine]) -> Machine:
+    """Processes, sockets and files where `server` runs, by one command for all servers there."""
+    place = subject.servers[server]
+    if place.container not in looked:
+        there = [name for name, other in subject.servers.items() if other.container == place.container]
+        pids = {name: request.getfixturevalue(f"{name}_pid") for name in there}
+        looked[place.container] = look(_host(place), pids, subject)
+    return looked[place.container]
+
+
+def _host(place: ServerPlace) -> Host:
+    """testinfra's host, from wherever the suite runs."""
+    return connection(place) if place.container else testinfra.get_host("local://")
+
+
+@pytest.fixture(scope="session")
+def postgres_container(subject: Subject) -> Container:
+    """The engine's description of PostgreSQL's container."""
+    return inspect(subject.postgres)
+
+
+@pytest.fixture(scope="session")
+def redis_container(subject: Subject) -> Container:
+    """The engine's description of Redis's container."""
+    return inspect(subject.redis)
+
+
+@pytest.fixture
+def container(request: pytest.FixtureRequest, server: str) -> Container:
+    """The engine's description of the container that `server` runs in."""
+    described: Container = request.getfixturevalue(f"{server}_container")
+    return described

@@ -18,9 +18,8 @@ STRUCTURAL_SQLSTATES = frozenset({"42P01", "42703"})
 class Suite:
     """One run on one subject. checks: a dictionary per finished check, see infra.verification.Check."""
 
-    def __init__(self, subject: Subject, connection: str) -> None:
+    def __init__(self, subject: Subject) -> None:
         self.subject = subject
-        self.connection = connection
         self.checks: list[dict[str, Any]] = []
         self._secrets = tuple(subject.secrets().values())
 
@@ -30,13 +29,20 @@ class Suite:
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
         """No env file, no checks of it: before the first one is published there is nothing to be wrong."""
-        return True if collection_path.name == "test_env_file.py" and self.subject.env_file is None else None
+        absent = {"test_env_file.py": self.subject.env_file is None, "test_containers.py": not self.subject.contained}
+        return absent.get(collection_path.name) or None
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """One check per declared setting, so that each has its own line in the report."""
         for fixture, server in (("postgres_parameter", self.subject.postgres), ("redis_parameter", self.subject.redis)):
             if fixture in metafunc.fixturenames:
                 metafunc.parametrize(fixture, sorted(server.parameters))
+        if metafunc.module.__name__.endswith("test_containers"):
+            metafunc.parametrize("server", self.subject.contained)
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Leave out what another check says better of a server in a container."""
+        items[:] = [item for item in items if _place(item) not in self.subject.contained]
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -55,6 +61,14 @@ class Suite:
 
 
 SUITE = pytest.StashKey[Suite]()
+
+
+def _place(item: pytest.Item) -> str:
+    """The server that a check marked `without_container` is about; empty for a check of any place."""
+    mark = item.get_closest_marker("without_container")
+    if mark is None:
+        return ""
+    return str(mark.args[0] if mark.args else item.callspec.params["server"])  # type: ignore[attr-defined]
 
 
 def _message(error: BaseException) -> str:

@@ -8,44 +8,36 @@ from typing import Any
 
 import pytest
 
-from infra.verification import PostgresSubject, RedisSubject, Subject
+from infra.verification import ServerPlace, Subject
 from tests.acceptance.expectation import MismatchError, expect, expect_that
 from tests.acceptance.machine import Address, Machine
 
 SERVERS = ("postgres", "redis")
 
 
-def _server(subject: Subject, name: str) -> PostgresSubject | RedisSubject:
-    return subject.postgres if name == "postgres" else subject.redis
+def _declared(place: ServerPlace) -> set[Address]:
+    """Every address the declared name stands for, as the server sees it; `localhost` is often two."""
+    host, port = place.all_places["host"], int(place.all_places["port"])
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return {Address(str(entry[4][0]), port) for entry in found}
 
 
-def _declared(server: PostgresSubject | RedisSubject) -> set[Address]:
-    """Every address the declared name stands for; `localhost` is often two."""
-    found = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
-    return {Address(str(entry[4][0]), server.port) for entry in found}
-
-
-def _observed(machine: Machine, name: str, port: int) -> set[Address]:
-    """What the server's process listens on; where its sockets are hidden from us, everything on its port."""
-    process = machine.processes[name]
-    hidden = process.sockets is None and not process.listening
-    return {each for each in machine.listeners.values() if each.port == port} if hidden else process.listening
-
-
-@pytest.mark.parametrize("name", SERVERS)
-def test_only_declared_addresses(machine: Machine, subject: Subject, name: str) -> None:
-    server = _server(subject, name)
-    observed = _observed(machine, name, server.port)
+@pytest.mark.parametrize("server", SERVERS)
+def test_only_declared_addresses(machine: Machine, subject: Subject, server: str) -> None:
+    place = subject.servers[server]
+    host, port = place.all_places["host"], int(place.all_places["port"])
+    observed = machine.listening(server, port)
     remedy = "take the other addresses out of its configuration and run `make up`"
-    expect_that(bool(observed), f"listens on {server.host}:{server.port}", "no listening socket", remedy)
-    undeclared = sorted(observed - _declared(server))
+    expect_that(bool(observed), f"listens on {host}:{port}", "no listening socket", remedy)
+    undeclared = sorted(observed - _declared(place))
     if undeclared:
-        raise MismatchError(sorted(_declared(server)), sorted(observed), remedy)
+        raise MismatchError(sorted(_declared(place)), sorted(observed), remedy)
 
 
-@pytest.mark.parametrize("name", SERVERS)
-def test_only_loopback(machine: Machine, subject: Subject, name: str) -> None:
-    observed = _observed(machine, name, _server(subject, name).port)
+@pytest.mark.without_container
+@pytest.mark.parametrize("server", SERVERS)
+def test_only_loopback(machine: Machine, subject: Subject, server: str) -> None:
+    observed = machine.listening(server, subject.servers[server].port)
     outside = [each.ip for each in observed if not ipaddress.ip_address(each.ip).is_loopback]
     expect(
         outside, [], "nobody outside this machine shall reach the server: set its address to 127.0.0.1, run `make up`"

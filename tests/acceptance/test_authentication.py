@@ -56,6 +56,7 @@ def test_postgres_rules_are_scram(authentication_rules: list[Row]) -> None:
     expect(unsafe, [], "pg_hba.conf has other methods than scram-sha-256: run `make up`")
 
 
+@pytest.mark.without_container("postgres")
 def test_postgres_rules_are_for_loopback(authentication_rules: list[Row]) -> None:
     rules = [rule for rule in authentication_rules if not rule["error"] and rule["auth_method"] != "reject"]
     elsewhere = [

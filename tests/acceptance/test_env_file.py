@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import psycopg
 import pytest
 
-from infra.verification import Subject
+from infra.verification import ServerPlace, Subject
 from tests.acceptance.expectation import expect, expect_that
 from tests.acceptance.expected import ENV_KEYS, SUPPLIED_ENV_KEYS
 from tests.acceptance.redis_wire import Conversation
@@ -47,16 +48,30 @@ def test_environment(values: dict[str, str | None]) -> None:
     expect_that(values.get("DEBUG") in ("true", "false"), "true or false", values.get("DEBUG"))
 
 
+def _through_tunnel(server: ServerPlace, url: str) -> dict[str, Any]:
+    """What to connect to in place of the URL's own host and port, which are those that the server's machine sees."""
+    if not server.via:
+        return {}
+    parts = urlsplit(url)
+    expect(f"{parts.hostname}:{parts.port}", server.published)
+    return {"host": server.host, "port": server.port}
+
+
 def test_database_url_connects(values: dict[str, str | None], subject: Subject) -> None:
     server = subject.postgres
-    with psycopg.connect(values["DATABASE_URL"] or "", connect_timeout=5) as connection:
+    url = values["DATABASE_URL"] or ""
+    with psycopg.connect(url, connect_timeout=5, **_through_tunnel(server, url)) as connection:
         row = connection.execute("SELECT current_user, current_database(), inet_server_port()").fetchone()
-    expect(row, (server.application_role, server.database, server.port))
+    expect(row, (server.application_role, server.database, int(server.all_places["port"])))
 
 
 def test_redis_url_connects(values: dict[str, str | None], subject: Subject) -> None:
     url = urlsplit(values["REDIS_URL"] or "")
-    expect((url.scheme, url.port), ("redis", subject.redis.port))
-    with Conversation(url.hostname or "", url.port or 0) as conversation:
+    server = subject.redis
+    expect(url.scheme, "redis")
+    if not server.via:
+        expect(url.port, server.port)
+    instead = _through_tunnel(server, values["REDIS_URL"] or "")
+    with Conversation(instead.get("host", url.hostname or ""), instead.get("port", url.port or 0)) as conversation:
         conversation.ask("AUTH", unquote(url.password or ""))
         expect(conversation.ask("PING"), "PONG")

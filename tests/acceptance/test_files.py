@@ -6,19 +6,14 @@ import pytest
 
 from infra.verification import Subject
 from tests.acceptance.expectation import expect, expect_that
-from tests.acceptance.machine import Entry, Machine
+from tests.acceptance.machine import Entry, Machine, folders_of
 
 SERVERS = ("postgres", "redis")
 PRIVATE_FOLDERS = ("data", "config", "secrets", "logs")
 
 
-def _folder(subject: Subject, server: str) -> str:
-    return subject.postgres.folder if server == "postgres" else subject.redis.folder
-
-
 def _owner(machine: Machine, subject: Subject, server: str) -> str:
-    declared = subject.postgres.system_user if server == "postgres" else subject.redis.system_user
-    return declared or machine.whoami
+    return subject.servers[server].system_user or machine.whoami
 
 
 def _open_to_others(entry: Entry) -> bool:
@@ -27,14 +22,14 @@ def _open_to_others(entry: Entry) -> bool:
 
 @pytest.mark.parametrize("server", SERVERS)
 def test_folder_exists(machine: Machine, subject: Subject, server: str) -> None:
-    folder = _folder(subject, server)
+    folder, *_ = folders_of(subject.servers[server])
     expect_that(folder in machine.entries, f"a folder {folder}", "nothing there")
 
 
 @pytest.mark.parametrize("folder", PRIVATE_FOLDERS)
 @pytest.mark.parametrize("server", SERVERS)
 def test_private_folder(machine: Machine, subject: Subject, server: str, folder: str) -> None:
-    path = f"{_folder(subject, server)}/{folder}"
+    path = subject.servers[server].all_places[folder]
     entry = machine.entries.get(path)
     # A server without secret files of its own has no folder for them.
     if entry is None and folder in ("config", "secrets"):
@@ -47,7 +42,7 @@ def test_private_folder(machine: Machine, subject: Subject, server: str, folder:
 @pytest.mark.parametrize("kind", ["config", "secrets"])
 @pytest.mark.parametrize("server", SERVERS)
 def test_private_files(machine: Machine, subject: Subject, server: str, kind: str) -> None:
-    inside = f"{_folder(subject, server)}/{kind}/"
+    inside = f"{subject.servers[server].all_places[kind]}/"
     files = [entry for path, entry in machine.entries.items() if path.startswith(inside)]
     opened = [f"{entry.path} has mode {entry.mode}" for entry in files if _open_to_others(entry)]
     expect(opened, [], "run `make up`, or chmod 600 these files; change the secrets in them if others use this machine")

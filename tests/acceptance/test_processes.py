@@ -24,8 +24,8 @@ def test_program(machine: Machine, server: str) -> None:
 
 @pytest.mark.parametrize("server", SERVERS)
 def test_user(machine: Machine, subject: Subject, server: str) -> None:
-    declared = subject.postgres.system_user if server == "postgres" else subject.redis.system_user
-    expect(machine.processes[server].user, declared or machine.whoami, "stop the server, then run `make up`")
+    declared = subject.servers[server].system_user or machine.whoami
+    expect(machine.processes[server].user, declared, "stop the server, then run `make up`")
 
 
 @pytest.mark.parametrize("server", SERVERS)
@@ -37,8 +37,11 @@ def test_not_root(machine: Machine, server: str) -> None:
 
 @pytest.mark.parametrize("server", SERVERS)
 def test_command_names_its_place(machine: Machine, subject: Subject, server: str) -> None:
-    # Redis may overwrite its command line with the address it listens on.
-    places = [subject.postgres.folder] if server == "postgres" else [subject.redis.folder, f":{subject.redis.port}"]
+    place = subject.servers[server]
+    places = [place.folder] if place.folder else [place.all_places["data"], place.all_places["config"]]
+    if server == "redis":
+        # It may overwrite its command line with the address it listens on.
+        places.append(f":{place.all_places['port']}")
     command = " ".join(machine.processes[server].arguments)
     expect_that(any(place in command for place in places), f"the command line contains {' or '.join(places)}", command)
 

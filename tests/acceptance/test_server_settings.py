@@ -53,13 +53,13 @@ def test_password_encryption(catalog: dict[str, Any]) -> None:
 
 
 def test_listen_addresses(catalog: dict[str, Any], subject: Subject) -> None:
-    expect(catalog["settings"]["listen_addresses"]["value"], subject.postgres.host)
+    expect(catalog["settings"]["listen_addresses"]["value"], subject.postgres.all_places["host"])
 
 
 def test_data_directory(catalog: dict[str, Any], subject: Subject) -> None:
     expect(
         catalog["settings"]["data_directory"]["value"],
-        f"{subject.postgres.folder}/data",
+        subject.postgres.all_places["data"],
         "another server answers on this stack's port: stop it, then run `make up`",
     )
 

@@ -6,32 +6,69 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.support.clones import Clone
+from infra.targets.placement import clone_id
+from tests.support import engine
+from tests.support.clones import PROJECT_ROOT, Clone
 from tests.support.interrupts import heeded_by_children
 from tests.support.live import LiveStack
 from tests.support.quiet_ports import quiet_port
+from tools import test_images
+from tools.pulumi import docker_plugin
+from tools.pulumi_settings import home
 
 DEBIAN_POSTGRES = Path("/usr/lib/postgresql/15/bin")
 DEBIAN_REDIS = Path("/usr/bin")
+Config = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One row of the matrix: what runs where. needs: programs without which the case is skipped."""
+    """One row of the matrix: what runs where.
+
+    needs: programs without which the case is skipped. images: of PostgreSQL and Redis, where they run in containers.
+    """
 
     name: str
-    config: dict[str, Any]
+    config: Config
     needs: tuple[Path, ...] = ()
+    images: tuple[engine.Image, ...] = ()
+
+    def absent(self) -> str:
+        """What this machine lacks for the case; empty when nothing."""
+        missing = [str(path) for path in self.needs if not path.exists()]
+        if self.images:
+            plugin = home(os.environ) / "plugins" / docker_plugin.FOLDER_NAME
+            missing += [] if plugin.exists() else [f"Pulumi's Docker plugin in {plugin}"]
+            missing += filter(None, [engine.absent(self.images)])
+        return ", ".join(missing)
+
+    def config_of(self, clone: Clone) -> Config:
+        """The case's settings, with names on the engine that no other clone has."""
+        if not self.images:
+            return self.config
+        postgres, redis = (test_images.reference(*image) for image in self.images)
+        own = {"postgresImage": postgres, "redisImage": redis, "suffix": f"-{clone.root.name}"}
+        return {**self.config, "circlepay:target": "docker", "circlepay:docker": own}
 
 
+def _as_committed(stack: str) -> Config:
+    """The settings of a stack whose file is committed."""
+    config: Config = yaml.safe_load((PROJECT_ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
+    return config
+
+
+WHEELS = Case("processes-wheels", {})
+DOCKER = Case("docker-17-7", {}, images=(("postgres", 17), ("redis", 7)))
 CASES = (
-    Case("processes-wheels", {}),
+    WHEELS,
     Case(
         "processes-debian",
         {
@@ -40,7 +77,26 @@ CASES = (
         },
         (DEBIAN_POSTGRES / "postgres", DEBIAN_REDIS / "redis-server"),
     ),
+    DOCKER,
+    Case("docker-15-8", _as_committed("dev"), images=(("postgres", 15), ("redis", 8))),
 )
+TARGETS = (WHEELS, DOCKER)
+"""One case of each target, for tests that bring up stacks of their own."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "only_on_docker: a promise about containers, which other cases do not run")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leaves out what is about containers where there are none; nothing that could run is skipped by that."""
+    items[:] = [item for item in items if not item.get_closest_marker("only_on_docker") or _is_on_docker(item)]
+
+
+def _is_on_docker(item: pytest.Item) -> bool:
+    parameters = getattr(item, "callspec", None)
+    cases = [value for value in parameters.params.values() if isinstance(value, Case)] if parameters else []
+    return all(case is DOCKER for case in cases)  # what happens to containers is the same for every version in them
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -59,25 +115,49 @@ def workplace() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=os.geteuid() != 0)
 
 
-def made(case: Case, workplace: Path) -> Clone:
-    """A clone for the case, not up yet; skips where the case's programs are absent."""
-    absent = [str(path) for path in case.needs if not path.exists()]
-    if absent:
-        pytest.skip(f"{case.name} needs {', '.join(absent)}")
-    config = {name: dict(value) for name, value in case.config.items()}
-    config.setdefault("circlepay:processes", {})["dataDirectory"] = str(workplace / "data")
-    return Clone.make(workplace, config=config)
+@contextmanager
+def standing(case: Case, workplace: Path) -> Iterator[Clone]:
+    """A clone for the case, not up yet, and ended afterwards; skips where something the case needs is absent."""
+    if absent := case.absent():
+        pytest.skip(f"{case.name} needs {absent}")
+    clone = Clone.make(workplace)
+    for name, value in case.config_of(clone).items():
+        clone.config[name] = {**clone.config.get(name, {}), **value} if isinstance(value, dict) else value
+    clone.configure()
+    try:
+        yield clone
+    finally:
+        try:
+            clone.end()
+        finally:
+            left = left_behind(clone)
+            for belonging in left if case.images else ():
+                engine.remove(belonging)
+        assert left == [], "the explicit delete of a stack left something"
+
+
+def left_behind(clone: Clone) -> list[str]:
+    """Everything of a clone that is still on the machine or the engine, its own folder aside."""
+    own = clone_id(clone.root)
+    if clone.config.get("circlepay:target") == "docker":
+        return engine.belongings(own)
+    folder = Path(clone.config["circlepay:processes"]["dataDirectory"]) / own
+    return [str(path) for path in (folder, *folder.glob("**/*")) if path.exists()]
 
 
 @pytest.fixture(scope="session", params=CASES, ids=lambda case: case.name)
 def live(request: pytest.FixtureRequest, workplace: Path) -> Iterator[LiveStack]:
     """A stack that is up; each test leaves it as it was declared."""
-    clone = made(request.param, workplace)
-    try:
+    with standing(request.param, workplace) as clone:
         _up_on_quiet_ports(clone)
         yield LiveStack(clone)
-    finally:
-        clone.end()
+
+
+@pytest.fixture(params=TARGETS, ids=lambda case: case.name)
+def clone(request: pytest.FixtureRequest, workplace: Path) -> Iterator[Clone]:
+    """A clone of its own for one test, not up yet."""
+    with standing(request.param, workplace) as made:
+        yield made
 
 
 def _up_on_quiet_ports(clone: Clone) -> None:
@@ -93,10 +173,7 @@ def _up_on_quiet_ports(clone: Clone) -> None:
 
 
 @pytest.fixture
-def clone(workplace: Path) -> Iterator[Clone]:
-    """A clone of its own for one test, on the wheels, not up yet."""
-    made_clone = made(CASES[0], workplace)
-    try:
-        yield made_clone
-    finally:
-        made_clone.end()
+def clone_on_wheels(workplace: Path) -> Iterator[Clone]:
+    """The same where it makes no difference on which target."""
+    with standing(WHEELS, workplace) as made:
+        yield made

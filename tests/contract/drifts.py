@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import psutil
-
 from tests.support.live import LiveStack
-from tests.support.placements import wait_until
 
 OWN_TABLES = "('users', 'wallets', 'transactions', 'kyc_documents')"
 
@@ -89,22 +84,8 @@ def cache_can_log_in(live: LiveStack) -> bool:
 
 
 def kill(server: str) -> Callable[[LiveStack], None]:
-    """Ends the server's process without warning, as the kernel's out-of-memory killer does."""
-
-    def make(live: LiveStack) -> None:
-        process = live.process(server)
-        os.kill(process.pid, signal.SIGKILL)
-        wait_until(lambda: _has_ended(process), seconds=30)
-
-    return make
-
-
-def _has_ended(process: psutil.Process) -> bool:
-    """Whether it runs no more, its entry in the process table aside: that one waits for init, which may take seconds."""
-    try:
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
+    """Ends the server without warning."""
+    return lambda live: live.server(server).kill()
 
 
 def edit_env_file(live: LiveStack) -> None:
@@ -120,24 +101,12 @@ def env_file_is_published(live: LiveStack) -> bool:
 
 def edit_config(server: str, name: str, line: str) -> Callable[[LiveStack], None]:
     """A line added by hand to a configuration file that is ours."""
-    from pathlib import Path
-
-    def make(live: LiveStack) -> None:
-        path = Path(live.outputs[server]["folder"]) / "config" / name
-        with path.open("a") as file:
-            file.write(line + "\n")
-
-    return make
+    return lambda live: live.server(server).append(f"config/{name}", line)
 
 
 def config_lacks(server: str, name: str, line: str) -> Callable[[LiveStack], bool]:
     """Whether the line is gone from the configuration file."""
-    from pathlib import Path
-
-    def mended(live: LiveStack) -> bool:
-        return line not in (Path(live.outputs[server]["folder"]) / "config" / name).read_text()
-
-    return mended
+    return lambda live: line not in live.server(server).text(f"config/{name}")
 
 
 DRIFTS = (

@@ -34,9 +34,10 @@ def object_storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         server.stop()
 
 
-def test_state_in_object_storage(clone: Clone, object_storage: str) -> None:
+def test_state_in_object_storage(clone_on_wheels: Clone, object_storage: str) -> None:
     url = f"s3://{BUCKET}?endpoint={object_storage}&disableSSL=true&s3ForcePathStyle=true&region=us-east-1"
     environment = {**STORAGE_CREDENTIALS, "PULUMI_BACKEND_URL": url}
+    clone = clone_on_wheels
     clone.pulumi("stack", "init", clone.stack, environment=environment).expect()
     clone.configure()
     clone.up(environment=environment).expect()

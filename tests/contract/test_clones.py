@@ -9,21 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.conftest import CASES, made
+from tests.contract.conftest import TARGETS, standing
 from tests.support.clones import Clone
 from tests.support.live import LiveStack
 from tests.support.quiet_ports import quiet_port
 
 
-@pytest.fixture
-def two_clones(workplace: Path) -> Iterator[tuple[Clone, Clone]]:
-    """Two clones whose stacks share a machine and a data root."""
-    clones = (made(CASES[0], workplace), made(CASES[0], workplace))
-    try:
-        yield clones
-    finally:
-        for clone in clones:
-            clone.end()
+@pytest.fixture(params=TARGETS, ids=lambda case: case.name)
+def two_clones(request: pytest.FixtureRequest, workplace: Path) -> Iterator[tuple[Clone, Clone]]:
+    """Two clones whose stacks share a machine, and a data root or an engine."""
+    with standing(request.param, workplace) as one, standing(request.param, workplace) as other:
+        yield one, other
 
 
 def test_two_clones_brought_up_at_once_do_not_collide(two_clones: tuple[Clone, Clone]) -> None:
@@ -55,15 +51,15 @@ def test_an_explicit_port_that_is_taken_is_an_error(clone: Clone) -> None:
 def test_only_an_explicit_delete_deletes_data_and_its_secrets(clone: Clone) -> None:
     clone.up().expect()
     live = LiveStack(clone)
-    folder, password = Path(live.outputs["postgres"]["folder"]), live.outputs["databaseUrl"]
+    postgres, password = live.server("postgres"), live.outputs["databaseUrl"]
     refused = clone.pulumi("destroy", "--yes", "--skip-preview", "--stack", clone.stack)
     assert refused.code != 0
     assert "protect" in refused.output
     clone.down().expect()
-    assert (folder / "data" / "PG_VERSION").exists()
+    assert postgres.has_data("PG_VERSION")
     clone.pulumi("state", "unprotect", "--all", "--yes", "--stack", clone.stack).expect()
     clone.pulumi("destroy", "--yes", "--skip-preview", "--stack", clone.stack).expect()
-    assert not folder.exists()
+    assert postgres.is_gone
     assert not live.env_path.exists()
     clone.up().expect()
     assert LiveStack(clone).outputs["databaseUrl"] != password

@@ -7,7 +7,6 @@ import re
 import secrets
 import time
 
-import psutil
 import psycopg
 import pytest
 import redis as redis_client
@@ -223,26 +222,20 @@ def test_wrong_and_missing_credentials_are_refused(live: LiveStack) -> None:
 
 def test_nothing_listens_beyond_the_declared_addresses(live: LiveStack) -> None:
     for server in ("postgres", "redis"):
-        process = live.process(server)
-        listening = {
-            (connection.laddr.ip, connection.laddr.port)
-            for member in [process, *process.children(recursive=True)]
-            for connection in member.net_connections("inet")
-            if connection.status == psutil.CONN_LISTEN
-        }
-        assert listening == {(live.outputs[server]["address"], int(live.outputs[server]["port"]))}
+        declared = (live.outputs[server]["address"], int(live.outputs[server]["port"]))
+        assert live.server(server).listening == {declared}
 
 
 def test_servers_survive_the_up_that_started_them(live: LiveStack) -> None:
-    before = {server: live.process(server).pid for server in ("postgres", "redis")}
+    before = live.identities()
     live.clone.up().expect()
     time.sleep(1.0)
-    assert {server: live.process(server).pid for server in ("postgres", "redis")} == before
+    assert live.identities() == before
 
 
 def test_live_settings_change_without_a_restart(live: LiveStack) -> None:
     own = {name: dict(live.clone.config.get(f"circlepay:{name}", {})) for name in ("redis", "postgres")}
-    before = {server: live.process(server).pid for server in ("postgres", "redis")}
+    before = live.identities()
     try:
         live.clone.configure(
             redis={**own["redis"], "maxmemory": "300mb"}, postgres={**own["postgres"], "logMinDurationStatement": 2000}
@@ -255,7 +248,7 @@ def test_live_settings_change_without_a_restart(live: LiveStack) -> None:
                 "SELECT setting FROM pg_settings WHERE name = 'log_min_duration_statement'"
             ).fetchone()
         assert row == ("2000",)
-        assert {server: live.process(server).pid for server in ("postgres", "redis")} == before
+        assert live.identities() == before
     finally:
         live.clone.configure(**own)
         live.clone.up().expect()
@@ -263,15 +256,36 @@ def test_live_settings_change_without_a_restart(live: LiveStack) -> None:
 
 def test_restart_only_settings_restart_and_only_then(live: LiveStack) -> None:
     own = dict(live.clone.config.get("circlepay:postgres", {}))
-    before = {server: live.process(server).pid for server in ("postgres", "redis")}
+    before = live.identities()
     try:
         live.clone.configure(postgres={**own, "maxConnections": 60})
         live.clone.up().expect()
         with live.as_superuser() as connection:
             row = connection.execute("SELECT setting FROM pg_settings WHERE name = 'max_connections'").fetchone()
         assert row == ("60",)
-        assert live.process("postgres").pid != before["postgres"]
-        assert live.process("redis").pid == before["redis"]
+        after = live.identities()
+        assert after["postgres"] != before["postgres"]
+        assert after["redis"] == before["redis"]
     finally:
         live.clone.configure(postgres=own)
         live.clone.up().expect()
+
+
+def test_a_database_that_took_the_place_of_ours_is_refused_and_left_alone(live: LiveStack) -> None:
+    env_text = live.env_path.read_text()
+    with live.as_superuser("postgres") as connection:
+        connection.execute("ALTER DATABASE circlepay_db RENAME TO set_aside")
+        connection.execute("CREATE DATABASE circlepay_db TEMPLATE template0")
+    try:
+        refused = live.clone.up()
+        assert refused.code != 0
+        assert "was not made by this project" in refused.output
+        with live.as_superuser() as connection:
+            assert connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() == (0,)
+        assert live.env_path.read_text() == env_text
+    finally:
+        with live.as_superuser("postgres") as connection:
+            connection.execute("DROP DATABASE circlepay_db WITH (FORCE)")
+            connection.execute("ALTER DATABASE set_aside RENAME TO circlepay_db")
+        live.clone.up().expect()
+    assert set(live.clone.up_counts()) == {"same"}

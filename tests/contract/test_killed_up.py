@@ -8,31 +8,49 @@ import os
 import signal
 import subprocess
 import time
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 import psutil
 import pytest
 
-from infra.targets.placement import clone_id
+from tests.contract.conftest import left_behind
 from tests.support.clones import Clone
+from tests.support.engine import ServerContainer
 from tests.support.live import LiveStack
 
-RESOURCES = 13
-"""Resources of a stack, the stack itself among them."""
+RESOURCES = {"processes": 13, "docker": 30}
+"""Resources of a stack by its target, the stack itself and its providers among them."""
+SERVERS_STAND = {"processes": 13, "docker": 23}
+"""The number of them after which a stack on the target goes on as on the other, to be killed no more."""
 
 
-def _recorded(clone: Clone) -> int:
+def _target(clone: Clone) -> str:
+    return str(clone.config.get("circlepay:target", "processes"))
+
+
+def _share(clone: Clone, of_processes: int) -> int:
+    """As many resources of this stack as those are of a stack on `processes`."""
+    return round(of_processes * RESOURCES[_target(clone)] / RESOURCES["processes"])
+
+
+def _resources(clone: Clone) -> list[dict[str, Any]]:
     """Resources in the state file right now."""
     path = clone.root / ".circlepay" / "state" / ".pulumi" / "stacks" / "circlepay" / f"{clone.stack}.json"
     try:
         deployment = json.loads(path.read_text())["checkpoint"]["latest"]
     except (OSError, ValueError):
-        return 0
-    return len((deployment or {}).get("resources") or [])
+        return []
+    return (deployment or {}).get("resources") or []
 
 
-def _started_up(clone: Clone, recorded: int) -> subprocess.Popen[bytes]:
-    """An `up` that has recorded that many resources, or has ended."""
+def _recorded(clone: Clone, number: int) -> Callable[[], bool]:
+    """Whether so many resources are recorded."""
+    return lambda: len(_resources(clone)) >= number
+
+
+def _started_up(clone: Clone, until: Callable[[], bool]) -> subprocess.Popen[bytes]:
+    """An `up` of which that has come true, or which has ended."""
     process = subprocess.Popen(
         ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive", "--stack", clone.stack],
         cwd=clone.root,
@@ -43,14 +61,14 @@ def _started_up(clone: Clone, recorded: int) -> subprocess.Popen[bytes]:
         start_new_session=True,
     )
     deadline = time.monotonic() + 120
-    while process.poll() is None and time.monotonic() < deadline and _recorded(clone) < recorded:
+    while process.poll() is None and time.monotonic() < deadline and not until():
         time.sleep(0.01)
     return process
 
 
-def _kill_after(clone: Clone, recorded: int) -> None:
-    """Kills an `up` with everything Pulumi started, servers excepted, once that many resources are recorded."""
-    process = _started_up(clone, recorded)
+def _kill_once(clone: Clone, until: Callable[[], bool]) -> None:
+    """Kills an `up` with everything Pulumi started, servers excepted, once that has come true."""
+    process = _started_up(clone, until)
     family = [process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))]
     for pid in family:
         with contextlib.suppress(ProcessLookupError):
@@ -61,10 +79,15 @@ def _kill_after(clone: Clone, recorded: int) -> None:
 
 @pytest.mark.timeout(900)
 def test_killed_after_each_resource_the_next_up_converges(clone: Clone) -> None:
-    for recorded in range(2, RESOURCES + 1):
-        _kill_after(clone, recorded)
+    for number in range(2, SERVERS_STAND[_target(clone)] + 1):
+        _kill_once(clone, _recorded(clone, number))
         clone.recover()
     clone.make_up().expect()
+    _stands_as_if_nothing_had_been(clone)
+    assert len(_resources(clone)) == RESOURCES[_target(clone)]
+
+
+def _stands_as_if_nothing_had_been(clone: Clone) -> None:
     live = LiveStack(clone)
     live.app_stub()
     with live.as_superuser() as connection:
@@ -75,19 +98,18 @@ def test_killed_after_each_resource_the_next_up_converges(clone: Clone) -> None:
 
 def test_killed_at_a_fresh_clone_each_time(clone: Clone) -> None:
     """Killing while the databases are being made, again and again from nothing, leaves nothing that stops the next run."""
-    for recorded in (4, 6, 8):
-        _kill_after(clone, recorded)
+    for number in (4, 6, 8):
+        _kill_once(clone, _recorded(clone, _share(clone, number)))
         clone.make_up().expect()
         LiveStack(clone).app_stub()
-        clone.pulumi("state", "unprotect", "--all", "--yes", "--stack", clone.stack).expect()
-        clone.pulumi("destroy", "--yes", "--skip-preview", "--stack", clone.stack).expect()
-        assert not (Path(clone.config["circlepay:processes"]["dataDirectory"]) / clone_id(clone.root)).exists()
+        clone.delete().expect()
+        assert left_behind(clone) == []
 
 
 def test_an_interrupted_up_ends_in_order_and_the_next_converges(clone: Clone) -> None:
     """Ctrl-C: Pulumi asks the provider to cancel, ends what runs, and leaves neither lock nor torn state."""
-    for recorded in (4, 6, 9):
-        process = _started_up(clone, recorded)
+    for number in (4, 6, 9):
+        process = _started_up(clone, _recorded(clone, _share(clone, number)))
         process.send_signal(signal.SIGINT)
         process.wait(timeout=60)
         locks = list((clone.root / ".circlepay" / "state" / ".pulumi" / "locks").glob("**/*.json"))
@@ -95,3 +117,32 @@ def test_an_interrupted_up_ends_in_order_and_the_next_converges(clone: Clone) ->
     clone.up().expect()
     LiveStack(clone).app_stub()
     assert set(clone.up_counts()) == {"same"}
+
+
+@pytest.mark.only_on_docker
+@pytest.mark.parametrize("server", ["postgres", "redis"])
+def test_killed_as_soon_as_a_container_is_there(clone: Clone, server: str) -> None:
+    """It may be recorded or not: either way there is one container in the end, and all of it works."""
+    name = f"{server}-circlepay-{clone.root.name}"
+    _kill_once(clone, lambda: bool(ServerContainer(name, 0, "").status))
+    clone.make_up().expect()
+    _stands_as_if_nothing_had_been(clone)
+
+
+@pytest.mark.only_on_docker
+def test_a_container_that_was_made_and_not_recorded(clone: Clone) -> None:
+    """What a run leaves that is killed between the two."""
+    clone.up().expect()
+    live = LiveStack(clone)
+    live.insert_user("kept@example.com")
+    before = live.identities()
+    for resource in _resources(clone):
+        if resource["type"] == "docker:index/container:Container":
+            forget = ("state", "delete", "--yes", "--target-dependents", "--stack", clone.stack)
+            clone.pulumi(*forget, resource["urn"]).expect()
+    clone.up().expect()
+    _stands_as_if_nothing_had_been(clone)
+    assert live.identities().keys() == before.keys()
+    assert not set(live.identities().values()) & set(before.values())
+    with live.as_application() as connection:
+        assert connection.execute("SELECT count(*) FROM users WHERE email = 'kept@example.com'").fetchone() == (1,)

@@ -13,7 +13,8 @@ def test_lost_state_is_recovered_from_env_file_and_data(clone: Clone) -> None:
     before = LiveStack(clone)
     env_text = before.env_path.read_text()
     before.insert_user("kept@example.com")
-    data_root = clone.config["circlepay:processes"]["dataDirectory"]
+    on_docker = clone.config.get("circlepay:target") == "docker"
+    where = "" if on_docker else f":{clone.config['circlepay:processes']['dataDirectory']}"
 
     shutil.rmtree(clone.root / ".circlepay" / "state")
     (clone.root / ".circlepay" / "state").mkdir()
@@ -36,7 +37,7 @@ def test_lost_state_is_recovered_from_env_file_and_data(clone: Clone) -> None:
         clone.stack,
         "circlepay:index:GeneratedSecrets",
         "secrets",
-        f"{before.env_path}:{data_root}",
+        f"{before.env_path}{where}",
     ).expect()
     clone.up().expect()
     after = LiveStack(clone)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,80 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.support.clones import Clone, Run
+from tests.support.engine import ServerContainer
+from tests.support.placements import wait_until
+
+SERVERS = ("postgres", "redis")
+
+
+@dataclass(frozen=True)
+class ServerProcess:
+    """A server that is a process of this machine; the same words as tests.support.engine.ServerContainer."""
+
+    name: str
+    port: int
+    folder: Path
+
+    @property
+    def process(self) -> psutil.Process:
+        """The one that listens on its port."""
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == self.port and connection.pid:
+                return psutil.Process(connection.pid)
+        raise AssertionError(f"nothing listens on port {self.port} of {self.name}")
+
+    @property
+    def identity(self) -> str:
+        """The process; another one after a restart."""
+        process = self.process
+        return f"{process.pid} {process.create_time()}"
+
+    @property
+    def listening(self) -> set[tuple[str, int]]:
+        """Every address on which it or a child of it listens."""
+        process = self.process
+        return {
+            (connection.laddr.ip, connection.laddr.port)
+            for member in [process, *process.children(recursive=True)]
+            for connection in member.net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN
+        }
+
+    def kill(self) -> None:
+        """Ends it without warning, as the kernel's out-of-memory killer does."""
+        process = self.process
+        os.kill(process.pid, signal.SIGKILL)
+        wait_until(lambda: has_ended(process), seconds=30)
+
+    def text(self, file: str) -> str:
+        """One of its files."""
+        return (self.folder / file).read_text()
+
+    def append(self, file: str, line: str) -> None:
+        """A line added by hand to one of its files."""
+        with (self.folder / file).open("a") as opened:
+            opened.write(line + "\n")
+
+    def has_data(self, file: str) -> bool:
+        """Whether its data is kept, with that file in it."""
+        return (self.folder / "data" / file).exists()
+
+    def laid_out(self, _: Path) -> Path:
+        """The folder of its files, by `config`, `secrets`, `data`, `logs`."""
+        return self.folder
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nothing of it is left, its data included."""
+        return not self.folder.exists()
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether it runs no more, its entry in the process table aside: that one waits for init, which may take seconds."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 class LiveStack:
@@ -28,6 +105,10 @@ class LiveStack:
     def outputs(self) -> dict[str, Any]:
         """The stack's outputs as they were first read; `fresh` reads them again."""
         return self.clone.outputs()
+
+    def read_again(self) -> None:
+        """For a test after which the outputs are others for good."""
+        self.__dict__.pop("outputs", None)
 
     def fresh(self) -> LiveStack:
         """The same stack with its outputs read again."""
@@ -71,13 +152,17 @@ class LiveStack:
                 "INSERT INTO users (email, first_name, last_name, country_code) VALUES (%s, 'K', 'T', 'KR')", (email,)
             )
 
-    def process(self, server: str) -> psutil.Process:
-        """The server's process: the one that listens on its port."""
-        port = int(self.outputs[server]["port"])
-        for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
-                return psutil.Process(connection.pid)
-        raise AssertionError(f"nothing listens on port {port} of {server}")
+    def server(self, name: str) -> ServerProcess | ServerContainer:
+        """One of the servers, where it runs."""
+        about = self.outputs[name]
+        port = int(about["port"])
+        if about["container"]:
+            return ServerContainer(about["container"], port, about["volume"])
+        return ServerProcess(name, port, Path(about["folder"]))
+
+    def identities(self) -> dict[str, str]:
+        """What tells each server from itself after a restart."""
+        return {name: self.server(name).identity for name in SERVERS}
 
     def verify(self) -> Run:
         """`circlepay verify`."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from tests.support.verification_stack import Stack
+from tests.support.verification_stack import Clients, Stack
 
-Step = Callable[[Stack], None]
+Step = Callable[[Any], None]
+"""Does something to a Stack, or to a ContainerStack."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ def by_system_setting(setting: str, value: str, *fails: str) -> Breakage:
     """Broken by ALTER SYSTEM and a reload."""
 
     def step(text: str) -> Step:
-        def run(stack: Stack) -> None:
+        def run(stack: Clients) -> None:
             stack.sql(text)
             reload(stack)
 
@@ -88,7 +90,7 @@ def by_restart(name: str, server: str, more: Callable[[Stack], list[str]], *fail
     return Breakage(name, do, undo, frozenset(fails))
 
 
-def reload(stack: Stack) -> None:
+def reload(stack: Clients) -> None:
     """SIGHUP, and wait until the postmaster has read its files; at most 5 s."""
     with stack.connect("postgres") as connection:
         before = connection.execute("SELECT pg_conf_load_time()").fetchone()

@@ -29,7 +29,7 @@ class Runs:
         """What infra.verification.run would report."""
         assert self._child.stdin is not None
         assert self._child.stdout is not None
-        request = {"subject": subject.to_json(), "connection": subject.connection, "junit": None}
+        request = {"subject": subject.to_json(), "junit": None}
         self._child.stdin.write(json.dumps(request) + "\n")
         self._child.stdin.flush()
         answer = json.loads(self._child.stdout.readline())
@@ -42,6 +42,8 @@ class Runs:
 
 def serve() -> None:
     """One request a line on stdin, one line of checks on stdout, until stdin ends."""
+    import docker  # noqa: F401 - the suite itself loads it late, for servers in containers only
+
     from tests.acceptance.__main__ import main
 
     for line in sys.stdin:

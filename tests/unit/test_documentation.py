@@ -12,16 +12,23 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import astuple
 from functools import cache
 from pathlib import Path
 
 import click
 import pytest
+import yaml
+from pydantic.alias_generators import to_camel
 
 from infra import errors
 from infra.cli import cli
+from infra.postgres.parameters import RESTART_ONLY
 from infra.settings import Settings
+from infra.settings_docker import DockerSettings
 from infra.settings_problems import fields
+from infra.targets.containers import ownership
+from infra.targets.containers.site import FILES_ROOT
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -30,11 +37,30 @@ SOURCE_DOCUMENT = ROOT / "docs" / "source-document.ko.md"
 """Somebody else's text, kept verbatim: its commands are what this package replaces."""
 
 PAGES = sorted(path for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")) if path != SOURCE_DOCUMENT)
-ORDINARY = {"cd", "chmod", "cp", "export", "eval", "git", "kill", "mkdir", "mv", "rm", "apt-get", "psql", "pg_dump"}
+ORDINARY = {
+    "apt-get",
+    "cd",
+    "chmod",
+    "cp",
+    "docker",
+    "eval",
+    "export",
+    "git",
+    "kill",
+    "mkdir",
+    "mv",
+    "pg_dump",
+    "psql",
+    "rm",
+    "systemctl",
+}
 """Programs of the machine: that they exist is not ours to test."""
 
 GENERATED = re.compile(r"^(\.circlepay|\.venv|\.env[.\w-]*|Pulumi\.local\.yaml)(/|$)")
 """Made by running the package, so not in the tree."""
+
+PLATFORM = re.compile(r"^linux/[a-z0-9]+$")
+"""What an image is for, which looks like a path."""
 
 
 def named(path: Path) -> str:
@@ -82,7 +108,8 @@ PATH = re.compile(r"^(?:\.?[a-z][\w-]*/[\w.*/-]*|[A-Z][\w.-]*\.(?:md|yaml)|Makef
 
 @every_page
 def test_files_that_are_named_exist(page: Path) -> None:
-    names = {name for name in re.findall(r"`([^`\n]+)`", prose(page)) if PATH.match(name) and not GENERATED.match(name)}
+    named_here = {name for name in re.findall(r"`([^`\n]+)`", prose(page)) if PATH.match(name)}
+    names = {name for name in named_here if not GENERATED.match(name) and not PLATFORM.match(name)}
     assert [name for name in sorted(names) if "NNNN" not in name and not list(beside(page, name))] == []
 
 
@@ -104,7 +131,7 @@ def test_tests_that_are_named_exist(page: Path) -> None:
 def commands(text: str) -> Iterator[list[str]]:
     """The command lines of a shell block as words, comments and continuations taken care of, `eval "$(...)"` opened."""
     for line in text.replace("\\\n", " ").splitlines():
-        for part in re.split(r"\s(?:\||&&|;)\s", re.sub(r"\s>\s*\S+", "", line)):
+        for part in re.split(r"\s(?:\||&&|;)\s", re.sub(r"\s[<>]\s*\S+", "", line)):
             words = shlex.split(part, comments=True)
             if words[:1] == ["eval"] and (inner := re.fullmatch(r"\$\((.*)\)", words[1])):
                 yield shlex.split(inner[1])
@@ -171,7 +198,8 @@ def python_problem(words: list[str]) -> str:
 def pulumi_problem(words: list[str]) -> str:
     """Settings by the model; flags by Pulumi's own help."""
     setting = next((word for word in words if words[0] == "config" and word.startswith("circlepay:")), "")
-    if setting and setting.removeprefix("circlepay:") not in setting_names():
+    name = re.sub(r"\[\d+\]", "", setting.removeprefix("circlepay:"))
+    if setting and name not in setting_names():
         return f"{setting} is no setting"
     command = [word for word in words if re.fullmatch(r"[a-z-]+", word) and not word.startswith("-")]
     depth = 2 if command[0] in {"stack", "config", "state", "plugin"} else 1
@@ -295,9 +323,9 @@ def setting_names() -> set[str]:
     return {name.replace("[]", "") for name, _ in fields(Settings)}
 
 
-GROUPS = "|".join(("postgres", "redis", "application", "processes"))
+GROUPS = "|".join(("postgres", "redis", "application", "processes", "docker"))
 SETTING = re.compile(rf"(?<![\w./-])(?:circlepay:)?((?:{GROUPS})\.[a-z][A-Za-z]+)(?![\w/(-])")
-FILE_ENDINGS = {"conf", "py", "io", "sql", "org", "cloud"}
+FILE_ENDINGS = {"conf", "py", "io", "sock", "sql", "org", "cloud"}
 
 
 def wrong_settings(text: str) -> list[str]:
@@ -314,6 +342,41 @@ def test_settings_that_are_named_exist(page: Path) -> None:
 def test_settings_named_in_messages_exist() -> None:
     wrong = {named(path): found for path, texts in messages().items() if (found := wrong_settings("\n".join(texts)))}
     assert wrong == {}
+
+
+# Containers -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", [README, ROOT / "README.ko.md"], ids=named)
+def test_readme_names_what_is_on_the_engine(page: Path) -> None:
+    own = [ownership.names(server, suffix="") for server in ("postgres", "redis")]
+    images = [DockerSettings().postgres_image, DockerSettings().redis_image]
+    promised = [name for each in own for name in (each.container, each.data_volume)] + images
+    assert [name for name in promised if f"`{name}`" not in page.read_text()] == []
+
+
+def test_concepts_name_everything_on_the_engine_and_our_mark() -> None:
+    text = (ROOT / "docs" / "concepts.md").read_text()
+    own = [name for server in ("postgres", "redis") for name in astuple(ownership.names(server, suffix=""))]
+    promised = [*own, ownership.network_name(""), ownership.PREFIX, FILES_ROOT]
+    assert [name for name in promised if f"`{name}`" not in text] == []
+
+
+def test_committed_stack_of_containers_is_the_documented_one() -> None:
+    config = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text())["config"]
+    assert config["circlepay:target"] == "docker"
+    assert DockerSettings.model_validate(config["circlepay:docker"]) == DockerSettings()
+
+
+def section(page: Path, heading: str) -> str:
+    """A section's text without its code, up to the next heading of any level."""
+    return prose(page).split(f"{heading}\n", 1)[1].partition("\n#")[0]
+
+
+def test_concepts_say_which_settings_restart_a_server_in_its_container() -> None:
+    rows = section(ROOT / "docs" / "concepts.md", "### What a change does").splitlines()
+    row = next(row for row in rows if "restarts in the same container" in row)
+    assert [name for name in RESTART_ONLY if f"`postgres.{to_camel(name)}`" not in row] == []
 
 
 # Messages -------------------------------------------------------------------------------------------------------------

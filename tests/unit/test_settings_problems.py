@@ -105,7 +105,14 @@ def test_every_setting_with_a_pattern_has_examples_that_are_right() -> None:
         assert field.examples, path
         group, _, name = path.rpartition(".")
         for example in field.examples:
-            parse("local", {group: {name: example}} if group else {name: example})
+            parse("local", _with(group, name, example))
+
+
+def _with(group: str, name: str, value: str) -> dict[str, Any]:
+    """One setting's value where it stands; a member of a list needs the rest of its entry."""
+    if group == "docker.registries[]":
+        return {"docker": {"registries": [{"username": "deploy", "password": "token", name: value}]}}
+    return {group: {name: value}} if group else {name: value}
 
 
 def any_pattern(field: FieldInfo) -> bool:

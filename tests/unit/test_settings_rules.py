@@ -23,7 +23,37 @@ def refused(stack: str, raw: dict[str, Any]) -> SettingsError:
     return caught.value
 
 
+LOGIN = {"address": "registry.example.com", "username": "deploy", "password": "token"}
+
+
+def on_docker(**groups: Any) -> dict[str, Any]:
+    return {"target": "docker", **groups}
+
+
 RULE_CASES: dict[str, list[tuple[str, dict[str, Any], str, str]]] = {
+    "containers_have_room": [
+        ("dev", on_docker(docker={"postgresMemory": 255}), "docker.postgresMemory", "2 times circlepay:postgres"),
+        ("dev", on_docker(docker={"redisMemory": 511}), "docker.redisMemory", "2 times circlepay:redis.maxmemory"),
+        ("dev", on_docker(redis={"maxmemory": "1gb"}), "docker.redisMemory", "2 times circlepay:redis.maxmemory"),
+        ("dev", on_docker(docker={"postgresPids": 149}), "docker.postgresPids", "maxConnections + 50"),
+        ("dev", on_docker(docker={"redisPids": 31}), "docker.redisPids", "at least 32"),
+    ],
+    "containers_log_to_the_engine": [
+        ("dev", on_docker(redis={"logfile": "/var/log/redis/redis-server.log"}), "redis.logfile", "must be left out"),
+    ],
+    "registries_differ": [("dev", {"docker": {"registries": [LOGIN, LOGIN]}}, "docker.registries", "twice")],
+    "ssh_config_has_its_engine": [
+        (
+            "dev",
+            {"docker": {"host": "unix:///d.sock", "sshConfig": "/s"}},
+            "docker.sshConfig",
+            "a socket of this machine",
+        ),
+    ],
+    "publish_address_is_one": [
+        ("dev", {"docker": {"publishAddress": "300.0.0.1"}}, "docker.publishAddress", "must be an IP address"),
+        ("dev", {"docker": {"publishAddress": "::1::"}}, "docker.publishAddress", "must be an IP address"),
+    ],
     "names_are_free": [
         ("local", {"postgres": {"database": "template1"}}, "postgres.database", "every server has"),
         ("local", {"postgres": {"database": "postgres"}}, "postgres.database", "every server has"),
@@ -155,6 +185,10 @@ REMARK_CASES: dict[str, tuple[dict[str, Any], str]] = {
         "circlepay:application.logLevel is DEBUG",
     ),
     "cache_is_not_saved": ({"redis": {"save": []}}, "circlepay:redis.save is empty"),
+    "published_beyond_loopback": (
+        on_docker(docker={"publishAddress": "192.0.2.10"}),
+        "circlepay:docker.publishAddress publishes both servers beyond this machine",
+    ),
 }
 
 
@@ -167,6 +201,18 @@ def test_what_is_allowed_but_said(raw: dict[str, Any], said: str) -> None:
     texts = warnings(parse("local", raw))
     assert any(text.startswith(said) for text in texts)
     assert STRONG not in str(texts)
+
+
+def test_what_concerns_containers_is_not_asked_of_processes() -> None:
+    raw = {"docker": {"postgresMemory": 1, "redisPids": 1}, "redis": {"logfile": "/var/log/redis/redis-server.log"}}
+    assert parse("local", raw).docker.redis_pids == 1
+    assert not any("docker." in text for text in warnings(parse("local", {"docker": {"publishAddress": "192.0.2.10"}})))
+
+
+@pytest.mark.parametrize("address", ["", "127.0.0.1", "::1"])
+def test_loopback_is_published_without_a_word(address: str) -> None:
+    raw = on_docker(docker={"publishAddress": address}, application=CIRCLE)
+    assert warnings(parse("dev", raw)) == []
 
 
 def test_nothing_to_say() -> None:

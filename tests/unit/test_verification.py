@@ -17,7 +17,7 @@ import testinfra
 
 from infra.errors import VerificationError
 from infra.verification import PROJECT_ROOT, Subject, abandon, prepare, redact, run
-from tests.acceptance.machine import Address, look
+from tests.acceptance.machine import Address, folders_of, look
 from tests.acceptance.machine_without_proc import look_with_psutil
 from tests.acceptance.redis_wire import Conversation
 from tests.secret_scanner import find_in_text
@@ -279,7 +279,7 @@ def test_junit(live: Stack, tmp_path: Path) -> None:
 def test_the_same_without_proc(live: Stack) -> None:
     """Where there is no /proc psutil sees what the script sees."""
     pids = {"redis": live.servers["redis"].pid}
-    folders = {"redis": live.subject.redis.folder}
+    folders = {"redis": folders_of(live.subject.redis)}
     by_script = look(testinfra.get_host("local://"), pids, live.subject)
     by_psutil = look_with_psutil(pids, folders)
     by_script.processes["redis"].sockets = None

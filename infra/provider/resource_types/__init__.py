@@ -8,9 +8,15 @@ from infra.provider.handler import Handler
 def handlers() -> dict[str, Handler]:
     """Every resource type of the provider, by its token."""
     from infra.provider.resource_types.access import Access
+    from infra.provider.resource_types.container_contents import ContainerContents
+    from infra.provider.resource_types.container_image import ContainerImage
+    from infra.provider.resource_types.container_network import ContainerNetwork
+    from infra.provider.resource_types.container_place import ContainerPlace
+    from infra.provider.resource_types.container_server import ContainerServer
     from infra.provider.resource_types.database import Database
     from infra.provider.resource_types.env_file import EnvFile
     from infra.provider.resource_types.generated_secrets import GeneratedSecrets
+    from infra.provider.resource_types.image_pin import ImagePin
     from infra.provider.resource_types.postgres_parameters import PostgresParameters
     from infra.provider.resource_types.redis_parameters import RedisParameters
     from infra.provider.resource_types.schema import Schema
@@ -22,6 +28,12 @@ def handlers() -> dict[str, Handler]:
         GeneratedSecrets(),
         ServerFolder(),
         Server(),
+        ContainerPlace(),
+        ImagePin(),
+        ContainerImage(),
+        ContainerNetwork(),
+        ContainerContents(),
+        ContainerServer(),
         Database(),
         Schema(),
         Access(),

@@ -83,7 +83,7 @@ class DatabaseSection(Handler):
         try:
             outcome = objects.plan(facts.catalog, self.objects(state), sections={objects.Section(self.section)})
         except CirclePayError as error:
-            # Raising here would stop the `up` that is to settle it; the same error meets it where it is applied.
+            # Raising here would stop the `up` that is to settle it; as drift, the same error meets it where it is applied.
             operation.warn(error.message)
-            return Observed(findings=None)
+            return Observed(drift=[Change(f"{self.section} of {self.identity(state)}", "settle", error.cause)])
         return Observed(drift=list(outcome.changes), findings=list(outcome.findings))

@@ -58,6 +58,7 @@ class EnvFile(Handler):
             declared_migrations=inputs["migrations"],
             superuser=login_of(inputs["connection"]),
             verification_failed=inputs["verificationFailed"],
+            via=inputs["connection"].get("via", ""),
         )
         if changes:
             publish(path, text)

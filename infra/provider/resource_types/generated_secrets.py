@@ -65,11 +65,11 @@ class GeneratedSecrets(Handler):
         remove(Path(state["envFile"]))
 
     def imported(self, name: str) -> tuple[Values, Values]:
-        """After the state was lost: name is `<env file>`, or `<env file>:<data directory>` where that is not the default."""
+        """After the state was lost: name is `<env file>`, or `<env file>:<where the data is>` where that is not the default."""
         from infra.recovery import recover
 
-        env_file, _, data_root = name.partition(":")
-        recovered = recover(Path(env_file), Path(data_root) if data_root else None)
+        env_file, _, place = name.partition(":")
+        recovered = recover(Path(env_file), place)
         return (
             {
                 "names": list(recovered.values),

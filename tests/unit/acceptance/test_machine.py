@@ -13,6 +13,10 @@ LINES = [
     "argument\tpostgres\t-D",
     "sockets\tpostgres\t101 102 103",
     "process\tredis\t18\tcirclepay\tvalkey-server",
+    "status\tredis\tCapEff\t0000000000000000",
+    "status\tredis\tSeccomp\t2",
+    "program\tvalkey-server",
+    "program\tsshd",
     "entry\t700\tcirclepay\tdirectory\t/srv/postgres",
     "listener\t0100007F:1538\t102",
     "listener\t00000000:0050\t999",
@@ -24,6 +28,18 @@ def test_each_process_has_its_own_sockets() -> None:
     assert machine.processes["postgres"].listening == {Address("127.0.0.1", 5432)}
     assert machine.processes["postgres"].arguments == ["/usr/bin/postgres", "-D"]
     assert machine.processes["redis"].sockets is None
+
+
+def test_what_a_process_may_do_and_who_else_runs() -> None:
+    machine = parse(LINES)
+    assert machine.processes["redis"].status == {"CapEff": "0000000000000000", "Seccomp": "2"}
+    assert machine.programs == ["valkey-server", "sshd"]
+
+
+def test_a_process_with_hidden_sockets_is_known_by_its_port() -> None:
+    machine = parse(LINES)
+    assert machine.listening("postgres", 80) == {Address("127.0.0.1", 5432)}
+    assert machine.listening("redis", 80) == {Address("0.0.0.0", 80)}
 
 
 def test_entries_by_path() -> None:

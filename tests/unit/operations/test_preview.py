@@ -51,7 +51,43 @@ def test_creation_is_kept_even_without_changes() -> None:
     assert [item.operation for item in planned([event("create", [])])] == ["create"]
 
 
-@pytest.mark.parametrize("kind", ["pulumi:pulumi:Stack", "pulumi:providers:circlepay"])
+CONTAINER = "docker:index/container:Container"
+NAMED = {"inputs": {"name": "redis-circlepay"}}
+
+
+def container_event(operation: str, which: str = "resOutputsEvent", **more: Any) -> dict[str, Any]:
+    found = event(operation, kind=CONTAINER, which=which)
+    found[which]["metadata"] |= {"old": NAMED, "new": NAMED, **more}
+    return found
+
+
+def test_container_is_listed_with_the_properties_that_differ() -> None:
+    old, new = ({"inputs": {"name": "redis-circlepay", "user": user}} for user in ("1:1", "2:2"))
+    found = planned([container_event("replace", old=old, new=new, detailedDiff={"user": {}})])
+    assert [(item.resource, item.kind, item.operation) for item in found] == [("schema", "Container", "replace")]
+    assert found[0].changes[0]["reason"] == "user: 1:1 -> 2:2"
+
+
+def test_replacement_is_listed_once() -> None:
+    steps = ["delete-replaced", "replace", "create-replacement"]
+    found = planned(
+        [container_event(step, which) for step in steps for which in ("resourcePreEvent", "resOutputsEvent")]
+    )
+    assert [item.operation for item in found] == ["replace"]
+
+
+@pytest.mark.parametrize(("new", "reason"), [(None, "is gone"), (NAMED, "is not there yet")])
+def test_container_that_the_look_did_not_find_is_gone(new: Any, reason: str) -> None:
+    found = planned([container_event("refresh", new=new), container_event("create", old=None)])
+    assert found[0].changes[0]["reason"] == reason
+
+
+def test_replacement_of_ours_keeps_its_changes() -> None:
+    found = planned([event("delete-replaced"), event("replace", [CHANGE]), event("create-replacement", [CHANGE])])
+    assert [(item.operation, item.changes) for item in found] == [("replace", (CHANGE,))]
+
+
+@pytest.mark.parametrize("kind", ["pulumi:providers:docker", "pulumi:pulumi:Stack", "pulumi:providers:circlepay"])
 def test_stack_and_provider_are_left_out(kind: str) -> None:
     assert planned([event("create", kind=kind)]) == []
 

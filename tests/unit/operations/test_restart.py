@@ -165,7 +165,7 @@ def test_restart_starts_a_server_that_is_down(placed: Placed) -> None:
 
 
 def test_log_of_a_placed_server_is_found(placed: Placed) -> None:
-    lines = logs.last_lines(logs.current_file(placed.view.server(placed.name).log_path), 100)
+    lines = logs.of(placed.view.server(placed.name), "test").last_lines(100)
     assert any("ready to accept connections" in line.lower() for line in lines)
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from infra import tunnels
 from infra.endpoint import Endpoint, Login
 from infra.errors import SettingsError
-from infra.operations import preview, stack
+from infra.operations import clients, engine_errors, preview, stack
 from infra.operations.stack import StackError, StackView, parse_url
+from tests.support.ssh_server import ssh_server
 from tests.unit.operations.conftest import PulumiState
 
 
@@ -89,6 +92,46 @@ def test_server_is_described(view: StackView, outputs: dict[str, Any]) -> None:
     assert server.folder == Path(outputs["redis"]["folder"])
 
 
+def test_server_in_a_container_has_no_folder_here(view: StackView, outputs: dict[str, Any]) -> None:
+    own = {"container": "redis-circlepay", "volume": "redis_data", "engine": "unix:///x.sock"}
+    outputs["redis"] |= own | {"folder": "", "dataPath": "/data", "logPath": "", "programs": ""}
+    server = view.server("redis")
+    assert (server.folder, server.log_path, server.programs) == (None, None, None)
+    assert (server.container, server.volume, server.engine) == ("redis-circlepay", "redis_data", "unix:///x.sock")
+    assert server.data_path == Path("/data")
+    assert server.reached() == server.endpoint == view.redis_login().endpoint
+
+
+@pytest.fixture
+def via() -> Iterator[str]:
+    """URL of an engine on another machine, which is this one by ssh."""
+    with ssh_server() as found:
+        yield tunnels.with_configuration(found.url, str(found.config))
+        tunnels.close()
+
+
+def test_server_on_another_machine_is_reached_through_a_tunnel(
+    view: StackView, outputs: dict[str, Any], via: str
+) -> None:
+    outputs["redis"] |= {"container": "redis-circlepay", "engine": via}
+    port = outputs["redis"]["port"]
+    server, login = view.server("redis"), view.redis_login()
+    assert server.endpoint.port == port
+    assert server.reached().port == login.endpoint.port != port
+    assert clients.run_redis(login, ["ping"]) == "PONG"
+    outputs["postgres"] |= {"engine": via}
+    assert view.admin_login().endpoint.port != outputs["postgres"]["port"] != view.application_login().endpoint.port
+
+
+def test_a_resource_is_found_by_type_and_name() -> None:
+    kind = "circlepay:index:ContainerServer"
+    listed = [{"type": kind, "urn": f"urn:pulumi:x::circlepay::{kind}::{name}"} for name in ("postgres", "redis")]
+    state = {"deployment": {"resources": listed}}
+    assert stack.resource(state, kind, "redis") == listed[1]
+    assert stack.resource(state, kind, "other") is None
+    assert stack.resource({}, kind, "redis") is None
+
+
 @pytest.mark.parametrize("output", ["postgres", "adminDatabaseUrl"])
 def test_missing_output_is_named(view: StackView, outputs: dict[str, Any], output: str) -> None:
     del outputs[output]
@@ -148,6 +191,26 @@ def test_several_errors_of_a_preview_are_all_told(tmp_path: Path, monkeypatch: p
     with pytest.raises(StackError) as caught:
         preview.run("local", project_root=tmp_path)
     assert caught.value.cause == "one went wrong; another went wrong"
+
+
+def test_engine_that_has_moved_is_looked_for_where_it_is_declared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing_pulumi(tmp_path, monkeypatch, "pulumi-docker: unix:///x.sock: there is no container engine\n  -> start it")
+    script = (tmp_path / "pulumi").read_text()
+    (tmp_path / "pulumi").write_text(
+        script.replace("echo", f'echo "$@" >>{tmp_path}/asked\ncase "$*" in *--run-program*) exit 0;; esac\necho', 1)
+    )
+    assert preview.run("local", project_root=tmp_path) == []
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert ["--run-program" in line for line in asked] == [False, True]
+
+
+def test_engine_that_is_nowhere_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing_pulumi(tmp_path, monkeypatch, "pulumi-docker: unix:///x.sock: there is no container engine\n  -> start it")
+    with pytest.raises(engine_errors.EngineError) as caught:
+        preview.run("local", project_root=tmp_path)
+    assert (caught.value.path, caught.value.hint) == ("unix:///x.sock", "start it")
 
 
 def test_warnings_are_those_of_the_outputs(view: StackView, outputs: dict[str, Any]) -> None:

@@ -13,8 +13,8 @@ from infra.operations import status
 from infra.operations.preview import Planned
 from infra.operations.stack import StackView
 from infra.operations.status import EnvFileStatus, ServerStatus, Status
-from tests.support import live_servers
-from tests.unit.operations.conftest import Servers
+from tests.support import container_product, live_servers
+from tests.unit.operations.conftest import Servers, Stage, container_outputs
 from tests.unit.operations.test_preview import CHANGE
 from tests.unit.operations.test_stack import SETTINGS_MESSAGE, failing_pulumi
 
@@ -41,6 +41,49 @@ def test_server_that_is_down_is_told(view: StackView, outputs: dict[str, Any], n
     outputs[name]["port"] = live_servers.free_port()
     found = status.server_status(view, name)
     assert (found.running, found.authenticating, found.problem) == (False, False, "nothing listens there")
+
+
+def _contained(stage: Stage) -> StackView:
+    return StackView("test", Path(), container_outputs(stage))
+
+
+def test_running_container_is_described_by_its_name(stage: Stage) -> None:
+    stage.up(container_product.spec())
+    found = status.server_status(_contained(stage), "redis")
+    assert (found.running, found.authenticating, found.problem) == (True, True, "")
+    assert (found.container, found.volume) == (stage.site.container, stage.site.data_volume)
+    assert found.pid is None  # 1 inside, and of no use outside
+
+
+@pytest.mark.parametrize(
+    ("by_hand", "problem"),
+    [
+        (lambda api, name: api.stop(name), "container {} is exited with exit code 0"),
+        (lambda api, name: api.pause(name), "container {} is paused"),
+        (lambda api, name: api.remove_container(name, force=True), "there is no container {}"),
+    ],
+    ids=["stopped", "paused", "removed"],
+)
+def test_container_that_does_not_run_is_told(stage: Stage, by_hand: Any, problem: str) -> None:
+    stage.up(container_product.spec())
+    by_hand(stage.api, stage.site.container)
+    found = status.server_status(_contained(stage), "redis")
+    assert not found.authenticating
+    assert found.problem == problem.format(stage.site.container)
+
+
+def test_container_that_runs_and_refuses_tells_the_servers_words(stage: Stage) -> None:
+    stage.up(container_product.spec())
+    stage.secrets["password"] = "not-the-password"
+    found = status.server_status(_contained(stage), "redis")
+    assert (found.running, found.authenticating) == (True, False)
+    assert "password" in found.problem
+
+
+def test_engine_that_is_absent_is_told(view: StackView, outputs: dict[str, Any]) -> None:
+    outputs["redis"] |= {"port": live_servers.free_port(), "container": "x", "engine": "unix:///nonexistent.sock"}
+    found = status.server_status(view, "redis")
+    assert found.problem == "unix:///nonexistent.sock: there is no container engine"
 
 
 @pytest.mark.parametrize(("name", "output"), [("postgres", "adminDatabaseUrl"), ("redis", "redisUrl")])

@@ -61,6 +61,36 @@ def test_only_what_the_last_run_touched_is_told(outputs: dict[str, Any], tmp_pat
     assert (found.run, found.result, found.seconds) == ("up", "succeeded", 10)
 
 
+def container(name: str, created: str, modified: str = DURING) -> dict[str, Any]:
+    kind = "docker:index/container:Container"
+    return {
+        "urn": f"urn:pulumi:test::circlepay::{kind}::{name}",
+        "type": kind,
+        "created": created,
+        "modified": modified,
+        "inputs": {"name": f"{name}-circlepay"},
+        "outputs": {},
+    }
+
+
+def test_containers_that_the_last_run_made_are_told(outputs: dict[str, Any], tmp_path: Path) -> None:
+    content = state(outputs, container("made", DURING), container("only-looked-at", BEFORE))
+    found = summarize("test", tmp_path, content, [RUN])
+    assert [(item.resource, item.changes[0]["subject"]) for item in found.done] == [
+        ("made", "container made-circlepay")
+    ]
+
+
+def test_summary_as_json_names_container_and_volume_and_no_path_that_is_none(
+    outputs: dict[str, Any], tmp_path: Path
+) -> None:
+    own = {"container": "redis-circlepay", "volume": "redis_data", "engine": "unix:///x.sock"}
+    outputs["redis"] |= own | {"folder": "", "dataPath": "/data", "logPath": "", "programs": ""}
+    postgres, redis = summarize("test", tmp_path, state(outputs), [RUN]).as_dict()["servers"]
+    assert redis.items() >= (own | {"dataPath": "/data", "logPath": ""}).items()
+    assert (postgres["container"], postgres["volume"]) == ("", "")
+
+
 def test_taking_down_is_called_down(outputs: dict[str, Any], tmp_path: Path) -> None:
     assert summarize("test", tmp_path, state(outputs), [RUN | {"kind": "destroy"}]).run == "down"
 

@@ -98,6 +98,55 @@ def test_what_is_at_work_is_named_until_it_ends() -> None:
     assert story.waiting() == "pulumi"
 
 
+DOCKER = "docker:index/container:Container"
+REDIS = {"inputs": {"name": "redis-circlepay", "user": "1:1"}}
+
+
+def _container(kind: str, operation: str, **more: Any) -> dict[str, Any]:
+    return {
+        kind: {"metadata": {"op": operation, "urn": f"urn:pulumi:x::circlepay::{DOCKER}::r", "type": DOCKER, **more}}
+    }
+
+
+def test_a_new_container_is_told_by_its_name() -> None:
+    assert _told(_container("resOutputsEvent", "create", new=REDIS)) == ["create container redis-circlepay"]
+
+
+def test_a_container_that_is_gone_is_told_so() -> None:
+    look = _container("resOutputsEvent", "refresh", old=REDIS, new=None)
+    assert _told(look, _container("resOutputsEvent", "create", new=REDIS)) == [
+        "create container redis-circlepay — is gone"
+    ]
+
+
+def test_a_replaced_container_is_told_once_with_the_properties_that_differ() -> None:
+    new = {"inputs": {"name": "redis-circlepay", "user": "2:2"}}
+    steps = [
+        _container(
+            kind, operation, old=REDIS, new=None if operation == "delete-replaced" else new, detailedDiff={"user": {}}
+        )
+        for operation in ("delete-replaced", "replace", "create-replacement")
+        for kind in ("resourcePreEvent", "resOutputsEvent")
+    ]
+    assert _told(*steps) == ["replace container redis-circlepay — user: 1:1 -> 2:2"]
+
+
+def test_a_removed_container_and_a_deleted_volume_are_told() -> None:
+    removed = _container("resOutputsEvent", "delete", old=REDIS)
+    volume = {"type": "docker:index/volume:Volume", "old": {"inputs": {"name": "redis_data"}}}
+    assert _told(removed, _container("resOutputsEvent", "delete", **volume)) == [
+        "remove container redis-circlepay",
+        "remove volume redis_data",
+    ]
+
+
+def test_errors_that_only_say_that_something_failed_are_not_kept() -> None:
+    story = Story()
+    for message in ("no room", "update failed", "1 error occurred:"):
+        story.tell(_said(message, "error"))
+    assert story.errors == ["no room"]
+
+
 # The run --------------------------------------------------------------------------------------------------------------
 
 
@@ -159,6 +208,48 @@ def test_a_silent_failure_is_not_silent_here(tmp_path: Path, environment: dict[s
     done = _run(environment)
     assert done.returncode == 3
     assert "said nothing" in done.stderr
+
+
+ABSENT = {
+    "urn": "urn:pulumi:x::circlepay::docker:index/volume:Volume::redis-data",
+    "message": "1 error occurred:\n\t* failed to create Docker client: Error pinging Docker server, please make sure that "
+    "unix:///x.sock is reachable. Error: Cannot connect to the Docker daemon at unix:///x.sock. Is it running?\n\n",
+}
+
+
+def _absent_engine(folder: Path, *, until: str) -> None:
+    """A `pulumi` that finds no engine, unless one of its words is `until`."""
+    (folder / "event").write_text(json.dumps(_said(severity="error", **ABSENT)))
+    found = f'case "$*" in *{until}*) exit 0;; esac'
+    _pulumi(folder, f'echo "$@" >>{folder}/asked; {found}; cat {folder}/event; echo; exit 255')
+
+
+def test_an_engine_that_has_moved_is_looked_for_where_it_is_declared(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    _absent_engine(tmp_path, until="--run-program")
+    done = _run(environment)
+    assert done.returncode == 0
+    assert "looking at the one that is declared now" in done.stderr
+    assert len((tmp_path / "asked").read_text().splitlines()) == 2
+    assert not (tmp_path / ".circlepay").exists()
+
+
+def test_an_engine_that_is_nowhere_is_told_once(tmp_path: Path, environment: dict[str, str]) -> None:
+    _absent_engine(tmp_path, until="--never")
+    done = _run(environment)
+    assert done.returncode == 255
+    assert done.stderr.count("there is no container engine") == 1
+    assert "circlepay: pulumi-docker: unix:///x.sock: there is no container engine\n  -> start" in done.stderr
+    assert len((tmp_path / "asked").read_text().splitlines()) == 2
+
+
+def test_a_stack_is_not_taken_down_by_what_the_program_declares(tmp_path: Path, environment: dict[str, str]) -> None:
+    _absent_engine(tmp_path, until="--never")
+    down = [*ARGV[:-1], "destroy"]
+    done = subprocess.run(down, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 255
+    assert len((tmp_path / "asked").read_text().splitlines()) == 1
 
 
 LOCKED = """error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or delete the

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from infra.settings import BUILT_TARGETS, Target
 from tools.paths import ROOT
 
 FAKE_PULUMI = """#!/bin/sh
@@ -120,13 +121,20 @@ def test_committed_settings_are_written_as_pulumi_writes_them(name: str) -> None
 
 
 @pytest.mark.parametrize("verb", ["up", "preview"])
-@pytest.mark.parametrize("target", ["docker", "hosts", "external"])
+@pytest.mark.parametrize("target", sorted(set(Target) - BUILT_TARGETS))
 def test_a_stack_that_cannot_be_brought_up_is_not_made(clone: Clone, verb: str, target: str) -> None:
     (clone.root / "Pulumi.dev.yaml").write_text(f"config:\n  circlepay:target: {target}\n")
     result = clone.run(verb, STACK="dev")
     assert result.returncode == 1
     assert "is not built yet" in result.stderr
     assert clone.asked() == []
+
+
+@pytest.mark.parametrize("target", sorted(BUILT_TARGETS))
+def test_one_that_can_is(clone: Clone, target: str) -> None:
+    (clone.root / "Pulumi.dev.yaml").write_text(f"config:\n  circlepay:target: {target}\n")
+    assert clone.run("up", STACK="dev").returncode == 0
+    assert UP.replace("local", "dev") in clone.asked()
 
 
 def test_of_two_that_make_the_stack_at_once_the_second_goes_on(clone: Clone) -> None:
@@ -211,6 +219,77 @@ def test_another_word_given_beforehand_deletes_nothing(clone: Clone) -> None:
     clone.has_stack()
     assert clone.run("down", DATA="delete", CONFIRM="yes").returncode == 1
     assert clone.asked() == []
+
+
+ENGINE = "unix:///run/engine.sock"
+PLACE = {
+    "urn": "urn:p",
+    "type": "circlepay:index:ContainerPlace",
+    "outputs": {"engine": ENGINE, "dataVolume": "redis_data", "filesVolume": "redis_files"},
+}
+VOLUME = {"urn": "urn:v", "type": "docker:index/volume:Volume", "outputs": {"name": "redis_data"}}
+CLEAR = "python -m infra.operations.leftovers"
+
+
+@pytest.fixture
+def clone_with_engine(clone: Clone) -> Clone:
+    """A clone with a server in a container, whose engine is only written down when it is asked for leftovers."""
+    python = clone.programs / "python"
+    python.write_text(
+        f"""#!/bin/sh
+case "$*" in
+    *infra.operations.leftovers*)
+        echo python "$@" >>"$FAKE_LOG"
+        case "python $*" in "$FAKE_FAILING"*) exit 1 ;; esac ;;
+    *) exec {sys.executable} "$@" ;;
+esac
+"""
+    )
+    python.chmod(0o755)
+    clone.has_stack(resources=[PLACE, VOLUME])
+    return clone
+
+
+def test_down_says_which_volumes_are_kept(clone_with_engine: Clone) -> None:
+    told = clone_with_engine.run("down").stdout
+    assert "are stopped; kept: volume redis_data\n" in told
+
+
+def test_leftovers_on_the_engine_go_first_since_pulumi_could_not_delete_what_they_use(clone_with_engine: Clone) -> None:
+    assert clone_with_engine.run("down").returncode == 0
+    assert clone_with_engine.asked() == [f"{CLEAR} halves local {ENGINE}", KEEP]
+
+
+def test_deleting_leaves_nothing_of_the_stack_on_the_engine(clone_with_engine: Clone) -> None:
+    done = clone_with_engine.run("down", DATA="delete")
+    assert "deleted: volume redis_data\n" in done.stdout
+    assert clone_with_engine.asked() == [
+        f"{CLEAR} halves local {ENGINE}",
+        UNPROTECT,
+        DELETE,
+        f"{CLEAR} stack local {ENGINE}",
+    ]
+
+
+def test_an_engine_that_does_not_answer_stops_a_down_before_it_begins(clone_with_engine: Clone) -> None:
+    assert clone_with_engine.run("down", FAKE_FAILING=CLEAR).returncode == 1
+    assert clone_with_engine.asked() == [f"{CLEAR} halves local {ENGINE}"]
+
+
+@pytest.mark.parametrize("cut_at", ["destroy", f"{CLEAR} stack"])
+def test_a_deletion_cut_short_remembers_the_engine(clone_with_engine: Clone, cut_at: str) -> None:
+    assert clone_with_engine.run("down", DATA="delete", FAKE_FAILING=cut_at).returncode == 1
+    clone_with_engine.has_stack()  # Pulumi had deleted all it knows of
+    assert clone_with_engine.run("down", DATA="delete").returncode == 0
+    assert clone_with_engine.asked()[-1] == f"{CLEAR} stack local {ENGINE}"
+    assert clone_with_engine.run("down").returncode == 0
+    assert clone_with_engine.asked() == [KEEP]
+
+
+def test_a_stack_of_processes_asks_no_engine(clone_with_engine: Clone) -> None:
+    clone_with_engine.has_stack(resources=[FOLDER])
+    assert clone_with_engine.run("down", DATA="delete").returncode == 0
+    assert clone_with_engine.asked() == [UNPROTECT, DELETE]
 
 
 def test_down_with_delete_takes_the_protection_off_first(clone: Clone) -> None:

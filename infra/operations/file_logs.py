@@ -1,0 +1,94 @@
+"""A server's log in files."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from infra.errors import TargetError
+
+
+@dataclass(frozen=True)
+class FileLog:
+    """path: one file, or a folder of files of which the newest is written."""
+
+    path: Path
+
+    def title(self) -> str:
+        """The file the server writes now. Raises TargetError without one."""
+        return str(current_file(self.path))
+
+    def last_lines(self, count: int) -> list[str]:
+        """At most `count` lines from the end, without line ends. Raises TargetError when the file cannot be read."""
+        with _opened(current_file(self.path)) as file:
+            return [line.rstrip("\n") for line in deque(file, maxlen=count)]
+
+    def watch(self, lines: int, stop: Callable[[], bool]) -> Iterator[str | None]:
+        """The last lines, then every new one, and None whenever there is nothing new; ends once stop() is true."""
+        file = _opened(current_file(self.path))
+        try:
+            yield from [line.rstrip("\n") for line in deque(file, maxlen=lines)]
+            while not stop():
+                yield from _whole_lines(file)
+                newest = current_file(self.path)
+                if _replaced(file, newest):
+                    yield from _whole_lines(file)
+                    file.close()
+                    file = _opened(newest)
+                    continue
+                yield None
+            yield from _whole_lines(file)
+        finally:
+            file.close()
+
+
+def current_file(log_path: Path) -> Path:
+    """The file a server writes now: the path itself, or the folder's newest file. Raises TargetError without one."""
+    try:
+        if log_path.is_dir():
+            files = [path for path in log_path.iterdir() if path.is_file() and path.suffix in {"", ".log"}]
+            if files:
+                return max(files, key=lambda path: (path.stat().st_mtime_ns, path.name))
+        elif log_path.exists():
+            return log_path
+    except PermissionError as error:
+        raise _unreadable(Path(str(error.filename or log_path)), error) from None
+    raise TargetError(
+        "read log", str(log_path), "there is no log here", "the server has not been started yet: `make up`"
+    )
+
+
+def _whole_lines(file: TextIO) -> Iterator[str]:
+    """Lines that are finished; one that is still being written waits for its end."""
+    while True:
+        start = file.tell()
+        line = file.readline()
+        if not line.endswith("\n"):
+            file.seek(start)
+            return
+        yield line.rstrip("\n")
+
+
+def _replaced(file: TextIO, newest: Path) -> bool:
+    import os
+
+    try:
+        now, opened = newest.stat(), os.fstat(file.fileno())
+    except FileNotFoundError:
+        return False
+    return (now.st_dev, now.st_ino) != (opened.st_dev, opened.st_ino) or now.st_size < file.tell()
+
+
+def _opened(path: Path) -> TextIO:
+    try:
+        return path.open(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> TargetError:
+    cause = (error.strerror or type(error).__name__).lower()
+    return TargetError("read log", str(path), cause, "read it as the user who ran `make up`, or as root")

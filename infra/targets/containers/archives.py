@@ -1,0 +1,135 @@
+"""Files of a container as the engine's API carries them: tar archives, written and read without running anything."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import tarfile
+import threading
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from infra.targets.containers.site import User
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+FILE_MODE = 0o600
+FOLDER_MODE = 0o700
+
+
+def packed(files: Mapping[str, str], folders: tuple[str, ...], owner: User) -> bytes:
+    """An archive of the folders and files (path -> content), all of them the owner's and nobody else's."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        for folder in folders:
+            archive.addfile(_entry(folder, owner, FOLDER_MODE, tarfile.DIRTYPE))
+        for path, content in files.items():
+            data = content.encode()
+            entry = _entry(path, owner, FILE_MODE, tarfile.REGTYPE)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return stream.getvalue()
+
+
+def _entry(path: str, owner: User, mode: int, kind: bytes) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(path)
+    entry.uid, entry.gid, entry.mode, entry.type = owner.uid, owner.gid, mode, kind
+    return entry
+
+
+def declared_file(content: str, owner: User) -> str:
+    """The state `states` reports for a file as it should be."""
+    return _state(content.encode(), FILE_MODE, owner.uid)
+
+
+_kept: dict[tuple[str, str], bytes | None] = {}
+_guards: dict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
+
+
+def fetch_once(api: APIClient, container: str, path: str) -> bytes | None:
+    """As `fetch`, once in this process until `forget`: an engine takes long to pack even the smallest archive."""
+    key = (container, path)
+    with _guards[key]:
+        if key not in _kept:
+            _kept[key] = fetch(api, container, path)
+        return _kept[key]
+
+
+def forget(container: str) -> None:
+    """Drops what was fetched of this container: something is about to change."""
+    for key in [key for key in _kept if key[0] == container]:
+        _kept.pop(key, None)
+
+
+def states(content: bytes | None) -> dict[str, str]:
+    """Path below a folder -> `<sha256> <mode> uid <n>` of each file in the folder's archive; empty without one."""
+    found: dict[str, str] = {}
+    with tarfile.open(fileobj=io.BytesIO(content)) if content else _nothing() as archive:
+        for entry in archive:
+            path = entry.name.partition("/")[2]
+            stream = archive.extractfile(entry) if entry.isreg() else None
+            if stream is not None:
+                found[path] = _state(stream.read(), entry.mode & 0o7777, entry.uid)
+            elif not entry.isdir():
+                found[path] = "something else"
+    return found
+
+
+def _nothing() -> tarfile.TarFile:
+    return tarfile.open(fileobj=io.BytesIO(packed({}, (), User(0, 0))))
+
+
+def read_text(api: APIClient, container: str, path: str) -> str | None:
+    """A small file of a container, running or not; None when it has none of that path."""
+    return text_in(fetch(api, container, path))
+
+
+def text_in(content: bytes | None, path: str = "") -> str | None:
+    """A file of an archive, by its path below the archive's folder, or the first one; None when there is none."""
+    with tarfile.open(fileobj=io.BytesIO(content)) if content else _nothing() as archive:
+        for entry in archive:
+            stream = archive.extractfile(entry)
+            if stream is not None and (not path or entry.name.partition("/")[2] == path):
+                return stream.read().decode(errors="replace")
+    return None
+
+
+def fetch(api: APIClient, container: str, path: str) -> bytes | None:
+    """The archive of a path, None when the container has no such path."""
+    from docker.errors import NotFound
+
+    try:
+        chunks, _ = api.get_archive(container, path)
+    except NotFound:
+        return None
+    return b"".join(chunks)
+
+
+def mode_of(api: APIClient, container: str, path: str) -> int | None:
+    """Permission bits of a file or folder, asked for without its content; None when there is none."""
+    answer = api.head(f"{api.base_url}/v{api.api_version}/containers/{container}/archive", params={"path": path})
+    if answer.status_code != 200:
+        return None
+    status = json.loads(base64.b64decode(answer.headers["X-Docker-Container-Path-Stat"]))
+    return int(status["mode"]) & 0o777
+
+
+def _state(content: bytes, mode: int, uid: int) -> str:
+    return f"{hashlib.sha256(content).hexdigest()} {mode:04o} uid {uid}"
+
+
+def difference(observed: str | None, declared: str) -> str:
+    """In words, what is wrong with a file; empty when nothing is."""
+    if observed == declared:
+        return ""
+    if observed is None:
+        return "is missing"
+    content, _, access = observed.partition(" ")
+    wanted_content, _, wanted_access = declared.partition(" ")
+    if content != wanted_content:
+        return "its content is not the declared one"
+    return f"its mode and owner are {access}, declared {wanted_access}"

@@ -1,0 +1,292 @@
+"""Two servers in containers, as target `docker` makes them: what the verification of containers is tested on.
+
+By hand through the engine's API, so that a defect of the package and a defect of its verification cannot hide each
+other. Everything carries a name of its own, is published on loopback only, and goes with the context.
+"""
+
+from __future__ import annotations
+
+import copy
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import requests
+from docker import APIClient
+from docker.errors import DockerException, NotFound
+
+from infra.targets.containers import engine
+from infra.targets.containers.archives import User, packed
+from infra.verification import Subject
+from tests.support.live_servers import free_port
+from tests.support.verification_stack import (
+    FOLDERS,
+    Clients,
+    initdb,
+    postgres_arguments,
+    postgres_files,
+    redis_files,
+    subject_of,
+    write_objects,
+)
+from tools import test_images
+
+FILES = "/etc/circlepay"
+SECOND = 10**9
+"""In the engine's unit of time."""
+MEBIBYTE = 2**20
+ROOT = User(0, 0)
+Description = dict[str, Any]
+"""A container as the engine's API is asked to create it."""
+
+
+@dataclass
+class Plan:
+    """One server's container. image: its id. user: as the image numbers it. start: argv. health: argv."""
+
+    server: str
+    name: str
+    image: str
+    user: User
+    data: str
+    start: list[str]
+    health: list[str]
+    folders_in_memory: dict[str, str]
+    described: Description = field(default_factory=dict)
+
+    @property
+    def volumes(self) -> tuple[str, str]:
+        """Names of the volumes of data and of files."""
+        return f"{self.name}-data", f"{self.name}-files"
+
+    @property
+    def binds(self) -> list[str]:
+        """The volumes where they belong; files can only be read.
+
+        The engine gives an empty volume the mode of the image's folder, each time it makes a container: not so here.
+        """
+        data, files = self.volumes
+        return [f"{data}:{self.data}:nocopy", f"{files}:{FILES}:ro"]
+
+
+@dataclass
+class ContainerStack(Clients):
+    """Two running containers."""
+
+    api: APIClient
+    network: str
+    subject: Subject = field(repr=False)
+    plans: dict[str, Plan] = field(default_factory=dict)
+
+    def again(self, server: str, change: Callable[[Description], object] = lambda _: None) -> None:
+        """Make a server's container again as planned, but for one change; its data stays."""
+        plan = self.plans[server]
+        described = copy.deepcopy(plan.described)
+        change(described)
+        self.remove(plan.name)
+        self.api.create_container_from_config(described, name=plan.name)
+        self.api.start(plan.name)
+        self.until_it_answers(server, lambda: self._last_words(plan.name))
+
+    def until(self, server: str, health: str) -> None:
+        """Wait until the engine thinks so of a server's health, at most 20 s."""
+        deadline = time.monotonic() + 20
+        while (state := self.api.inspect_container(self.plans[server].name)["State"])["Health"]["Status"] != health:
+            assert time.monotonic() < deadline, state
+            time.sleep(0.1)
+
+    def inside(self, server: str, command: str, *, detach: bool = False) -> None:
+        """Run a shell command in a server's container, as its user."""
+        made = self.api.exec_create(self.plans[server].name, ["sh", "-c", command])["Id"]
+        output = self.api.exec_start(made, detach=detach)
+        assert detach or self.api.exec_inspect(made)["ExitCode"] == 0, output
+
+    def once(self, server: str, *argv: str, user: User = ROOT) -> None:
+        """Run a command in a container of its own that may write both volumes."""
+        plan = self.plans[server]
+        name = f"{plan.name}-once"
+        binds = [bind.removesuffix(":ro") for bind in plan.binds]
+        described = {
+            "Image": plan.image,
+            "Entrypoint": list(argv),
+            "User": str(user),
+            "HostConfig": {"Binds": binds, "NetworkMode": "none"},
+        }
+        self.api.create_container_from_config(described, name=name)
+        try:
+            self.api.start(name)
+            code = self.api.wait(name, timeout=60)["StatusCode"]
+            assert code == 0, self.api.logs(name).decode()
+        finally:
+            self.remove(name)
+
+    def put(self, server: str, files: dict[str, str]) -> None:
+        """Write files through a container that never runs, and make the data's folder the server's own."""
+        plan = self.plans[server]
+        name = f"{plan.name}-carrier"
+        binds = [bind.removesuffix(":ro") for bind in plan.binds]
+        described = {"Image": plan.image, "Entrypoint": ["true"], "HostConfig": {"Binds": binds, "NetworkMode": "none"}}
+        self.api.create_container_from_config(described, name=name)
+        try:
+            above, _, data = plan.data.rpartition("/")
+            self.api.put_archive(name, above or "/", packed({}, (data,), plan.user))
+            self.api.put_archive(name, FILES, packed(files, FOLDERS[1:], plan.user))
+        finally:
+            self.remove(name)
+
+    def remove(self, name: str) -> None:
+        """End and remove a container of ours; volumes without a name go with it."""
+        with suppress(NotFound):
+            self.api.remove_container(name, force=True, v=True)
+
+    def _last_words(self, name: str) -> str | None:
+        state = self.api.inspect_container(name)["State"]
+        return None if state["Running"] else f"{state} {self.api.logs(name).decode(errors='replace')}"
+
+
+@contextmanager
+def container_stack(postgres: int = 17, redis: int = 7) -> Iterator[ContainerStack]:
+    """A stack as documented, in containers; skips where no engine answers. Arguments are major versions."""
+    with _engine() as (api, url):
+        own = f"circlepay-test-{secrets.token_hex(4)}"
+        made = ContainerStack(api, own, _subject(own, url))
+        made.plans = {"postgres": _postgres_plan(made, postgres), "redis": _redis_plan(made, redis)}
+        for plan in made.plans.values():
+            plan.described = _described(made, plan)
+        try:
+            _start(made)
+            write_objects(made)
+            yield made
+        finally:
+            _remove(made)
+
+
+@contextmanager
+def _engine() -> Iterator[tuple[APIClient, str]]:
+    url = engine.DEFAULT_ENGINE
+    try:
+        api = APIClient(base_url=url, version="auto", timeout=60)
+    except (DockerException, requests.RequestException) as error:
+        pytest.skip(f"no container engine answers: {error}")
+    try:
+        yield api, url
+    finally:
+        api.close()
+
+
+def _subject(own: str, url: str) -> Subject:
+    def place(server: str, data: str, port: str, memory: int) -> dict[str, Any]:
+        folders = {name: f"{FILES}/{name}" for name in FOLDERS[1:]}
+        return {
+            "host": "127.0.0.1",
+            "port": free_port(),
+            "container": f"{own}-{server}",
+            "engine": url,
+            "places": {**folders, "data": data, "host": "0.0.0.0", "port": port},
+            "limits": {"memory": memory, "nanoCpus": 2 * SECOND, "pids": 128},
+            "system_user": server,
+        }
+
+    postgres = place("postgres", "/var/lib/postgresql/data", "5432", 512 * MEBIBYTE)
+    return subject_of("docker", postgres, place("redis", "/data", "6379", 256 * MEBIBYTE))
+
+
+def _postgres_plan(made: ContainerStack, major: int) -> Plan:
+    server = made.subject.postgres
+    return Plan(
+        "postgres",
+        server.container,
+        *_image(made, "postgres", major),
+        data=server.all_places["data"],
+        start=["postgres", *postgres_arguments(server)],
+        health=["pg_isready", "--host=127.0.0.1", "--quiet"],
+        folders_in_memory={"/tmp": "", "/run/postgresql": ""},
+    )
+
+
+def _redis_plan(made: ContainerStack, major: int) -> Plan:
+    server = made.subject.redis
+    return Plan(
+        "redis",
+        server.container,
+        *_image(made, "redis", major),
+        data=server.all_places["data"],
+        start=["redis-server", f"{server.all_places['config']}/redis.conf"],
+        health=["sh", "-c", "redis-cli ping 2>&1 | grep -qE 'PONG|NOAUTH'"],
+        folders_in_memory={"/tmp": ""},
+    )
+
+
+def _image(made: ContainerStack, product: str, major: int) -> tuple[str, User]:
+    """The image's id and the user in it that the server runs as; skips where the engine does not have it."""
+    reference = test_images.reference(product, major)
+    try:
+        found = made.api.inspect_image(reference)["Id"]
+    except NotFound:
+        pytest.skip(f"the engine does not have {reference}")
+    name = f"{made.network}-accounts"
+    made.api.create_container_from_config({"Image": found, "Entrypoint": ["id", product]}, name=name)
+    try:
+        made.api.start(name)
+        made.api.wait(name, timeout=60)
+        # uid=999(redis) gid=1000(redis) groups=1000(redis)
+        words = made.api.logs(name).decode().replace("(", " ").replace("=", " ").split()
+    finally:
+        made.remove(name)
+    return found, User(int(words[1]), int(words[4]))
+
+
+def _described(made: ContainerStack, plan: Plan) -> Description:
+    place = made.subject.servers[plan.server]
+    inside = f"{place.all_places['port']}/tcp"
+    return {
+        "Image": plan.image,
+        "Entrypoint": plan.start[:1],
+        "Cmd": plan.start[1:],
+        "User": str(plan.user),
+        "Env": ["LC_ALL=C", "TZ=UTC"],
+        "Labels": {"circlepay-test": made.network},
+        "ExposedPorts": {inside: {}},
+        "Healthcheck": {"Test": ["CMD", *plan.health], "Interval": SECOND, "Timeout": 5 * SECOND, "Retries": 3},
+        "HostConfig": {
+            "Binds": plan.binds,
+            "CapDrop": ["ALL"],
+            "SecurityOpt": ["no-new-privileges:true"],
+            "ReadonlyRootfs": True,
+            "Tmpfs": plan.folders_in_memory,
+            "NetworkMode": made.network,
+            "PortBindings": {inside: [{"HostIp": place.host, "HostPort": str(place.port)}]},
+            "Memory": place.limits["memory"],
+            "NanoCpus": place.limits["nanoCpus"],
+            "PidsLimit": place.limits["pids"],
+            "RestartPolicy": {"Name": "unless-stopped"},
+            "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "5"}},
+        },
+    }
+
+
+def _start(made: ContainerStack) -> None:
+    made.api.create_network(made.network, driver="bridge")
+    for plan in made.plans.values():
+        for volume in plan.volumes:
+            made.api.create_volume(volume)
+    subject = made.subject
+    made.put("redis", redis_files(subject.redis, ""))
+    made.put("postgres", postgres_files(subject.postgres, "all"))
+    made.once("postgres", "initdb", *initdb(subject.postgres), user=made.plans["postgres"].user)
+    for server in made.plans:
+        made.again(server)
+
+
+def _remove(made: ContainerStack) -> None:
+    for plan in made.plans.values():
+        made.remove(plan.name)
+        for volume in plan.volumes:
+            with suppress(NotFound):
+                made.api.remove_volume(volume)
+    with suppress(NotFound):
+        made.api.remove_network(made.network)
