@@ -11,12 +11,22 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import ansible_peer, cold, machine_facts, objects, refreshed, round_trips
+from tests.bench import (
+    ansible_peer,
+    cold,
+    cold_containers,
+    machine_facts,
+    objects,
+    refreshed,
+    refreshed_containers,
+    round_trips,
+)
 from tests.bench.pairs import PAIRS
 from tests.bench.progress import say
 from tests.bench.report import Report
+from tests.support.interrupts import heeded_by_children
 
-PARTS = ("a", "b", "c", "ansible", "d")
+PARTS = ("a", "b", "c", "ansible", "d", "e", "f")
 
 
 def main() -> None:
@@ -28,7 +38,7 @@ def main() -> None:
     if arguments.install_ansible:
         ansible_peer.install()
     report = Report(machine_facts.facts())
-    with tempfile.TemporaryDirectory(prefix="circlepay-bench-") as name:
+    with heeded_by_children(), tempfile.TemporaryDirectory(prefix="circlepay-bench-") as name:
         folder = Path(name)
         folder.chmod(0o711)
         for part, (title, measure) in _parts(folder, arguments.pairs, report, arguments.only).items():
@@ -64,6 +74,11 @@ def _parts(folder: Path, rounds: int, report: Report, only: list[str]) -> dict[s
             lambda: refreshed.measure(folder / "ansible", rounds, report, pulumi=False),
         ),
         "d": ("round trips of reading everything", lambda: round_trips.measure(folder / "d", report)),
+        "e": ("a cold up on containers", lambda: cold_containers.measure(folder / "e", rounds, report)),
+        "f": (
+            "a refreshed up on containers that finds nothing",
+            lambda: refreshed_containers.measure(folder / "f", rounds, report),
+        ),
     }
     if both:
         del parts["ansible"]

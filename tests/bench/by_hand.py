@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from infra.cache import parameters as cache_parameters
@@ -40,6 +39,31 @@ PROBE_SECONDS = 2.0
 def default_settings() -> Settings:
     """The settings of a stack `local` that sets nothing."""
     return parse("local", {})
+
+
+@dataclass(frozen=True)
+class Psql:
+    """A program psql, whom it logs in as, and a folder for the file of the password."""
+
+    program: Path
+    login: Login
+    folder: Path
+
+    def run(self, database: str, *arguments: str) -> None:
+        """Runs it quietly, without a start-up file, to its end or the first error."""
+        place = self.login.endpoint
+        argv = [self.program, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", place.host, "-p", place.port]
+        argv += ["-U", self.login.user, "-d", database, *arguments]
+        environment = {"PATH": os.environ["PATH"], "PGPASSFILE": str(self._password_file)}
+        subprocess.run([str(word) for word in argv], check=True, env=environment, stdout=subprocess.DEVNULL)
+
+    @property
+    def _password_file(self) -> Path:
+        """What psql reads instead of an environment that everybody could read."""
+        path = self.folder / "pgpass"
+        path.touch(0o600)
+        path.write_text(f"*:*:*:*:{self.login.password}\n")
+        return path
 
 
 @dataclass
@@ -129,31 +153,9 @@ class Machine:
         password = self.postgres.secrets["superuser_password"]
         return Login(Endpoint(place.host, place.port), own.superuser, password, database)
 
-    @cached_property
-    def _password_file(self) -> Path:
-        """What psql reads instead of an environment that everybody could read."""
-        path = self.folder / "pgpass"
-        path.touch(0o600)
-        path.write_text(f"*:*:*:*:{self.postgres.secrets['superuser_password']}\n")
-        return path
-
     def psql(self, database: str, *arguments: str) -> None:
-        """The server's own psql, quiet, without a start-up file, ending at the first error."""
-        place = self.postgres.placement
-        argv = [
-            self.postgres.programs / "psql",
-            "-X",
-            "-q",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-h",
-            place.host,
-            "-p",
-            place.port,
-        ]
-        argv += ["-U", self.settings.postgres.superuser, "-d", database, *arguments]
-        environment = {"PATH": os.environ["PATH"], "PGPASSFILE": str(self._password_file)}
-        subprocess.run([str(word) for word in argv], check=True, env=environment, stdout=subprocess.DEVNULL)
+        """The server's own psql."""
+        Psql(self.postgres.programs / "psql", self.login(database), self.folder).run(database, *arguments)
 
     def bring_up(self) -> None:
         """The raw limit: initdb, start, the objects by psql in one transaction, Redis."""

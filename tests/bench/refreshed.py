@@ -33,7 +33,7 @@ def measure(folder: Path, rounds: int, report: Report, *, pulumi: bool = True, a
         if keeping is not None:
             sides[ANSIBLE] = lambda: timed(keeping.run_finding_nothing)
         measured = interleaved(sides, rounds)
-        _refuse_changes(clone)
+        refuse_changes(clone)
     comparisons = []
     if NOTHING in measured:
         comparisons.append(compared(OURS, measured[OURS], NOTHING, measured[NOTHING], aim=1.2))
@@ -91,7 +91,7 @@ def _kept_by_ansible(folder: Path, report: Report) -> Iterator[Keeping | None]:
         yield keeping
 
 
-def _refuse_changes(clone: Clone) -> None:
+def refuse_changes(clone: Clone) -> None:
     """What was measured as a no-op must have been one."""
     text = clone.pulumi("stack", "history", "--json", "--page-size", "1", "--stack", clone.stack).expect().output
     changes = json.loads(text)[0]["resourceChanges"]

@@ -45,6 +45,11 @@ class Report:
         self.measured.update({name: list(seconds) for name, seconds in measured.items()})
         self.comparisons += comparisons
 
+    def note(self, text: str) -> None:
+        """A line below the tables, once, however many parts say it."""
+        if text not in self.notes:
+            self.notes.append(text)
+
     def as_dict(self) -> dict[str, object]:
         """For `--json`: seconds everywhere, every single round included."""
         return {
