@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from infra.errors import CirclePayError, TargetError
+from infra.errors import CirclePayError
 from infra.operations.stack import PROJECT_ROOT
 from infra.targets.containers import engine, one_shot
 from infra.targets.containers.ownership import CLONE, ROLE, STACK, inspected_volume
@@ -51,14 +51,14 @@ def remove_halves(api: APIClient, own: Mark) -> Iterator[str]:
         one_shot.remove(api, container["Id"])
         yield _name(container)
         if half_made is not None:
-            _empty(api, half_made)
+            one_shot.empty(api, half_made, OPERATION)
             yield f"what was begun on volume {half_made.data_volume}"
 
 
 def _half_made(api: APIClient, container: str) -> Site | None:
     """Where a container did not finish initialising data; None where it did, and where that volume is not ours."""
     found = api.inspect_container(container)
-    if found["State"]["Status"] == "exited" and found["State"]["ExitCode"] == 0:
+    if one_shot.succeeded(found["State"]):
         return None
     volumes = {mount["Destination"]: mount["Name"] for mount in found["Mounts"] if mount["Type"] == "volume"}
     files = volumes.pop(FILES_ROOT)
@@ -68,13 +68,6 @@ def _half_made(api: APIClient, container: str) -> Site | None:
     if any(labels.get(name) != own.get(name) for name in (CLONE, STACK)):
         return None
     return Site(container, found["Image"], user, data, mount, mount, files, port=0, labels=own)
-
-
-def _empty(api: APIClient, site: Site) -> None:
-    command = ("find", site.data_mount, "-mindepth", "1", "-delete")
-    code, text = one_shot.run(api, site, command, "wipe")
-    if code:
-        raise TargetError(OPERATION, f"volume {site.data_volume}", f"cannot empty it: {text.strip()}")
 
 
 def remove_all(api: APIClient, own: Mark) -> Iterator[str]:

@@ -13,10 +13,20 @@ _BYTES = 16384
 def last_lines(paths: Iterable[Path], secrets: Mapping[str, str]) -> str:
     """The last lines of the files, oldest file first, indented; secrets are masked."""
     text = "\n".join(filter(None, (_tail(path) for path in paths)))
-    for secret in secrets.values():
-        text = text.replace(secret, "[secret]") if secret else text
-    lines = [line for line in text.splitlines() if line.strip()][-LINES:]
-    return "\n".join(f"    {line}" for line in lines) or "    (it wrote nothing to its log)"
+    return end_of(text, secrets) or "    (it wrote nothing to its log)"
+
+
+def end_of(text: str, secrets: Mapping[str, str]) -> str:
+    """The last lines of a text, indented, secrets masked; empty when there are none."""
+    lines = [line for line in masked(text, secrets).splitlines() if line.strip()][-LINES:]
+    return "\n".join(f"    {line}" for line in lines)
+
+
+def masked(text: str, secrets: Mapping[str, str]) -> str:
+    """The text with each secret replaced."""
+    for secret in filter(None, secrets.values()):
+        text = text.replace(secret, "[secret]")
+    return text
 
 
 def _tail(path: Path) -> str:

@@ -164,8 +164,7 @@ def abandon(work: Work) -> None:
     leftover = inspected(work.api, name)
     if leftover is None:
         return
-    state = leftover["State"]
-    whole = state["Status"] == "exited" and state["ExitCode"] == 0
+    whole = one_shot.succeeded(leftover["State"])
     one_shot.stop_at_once(work.api, name)
     if not whole and inspected_volume(work.api, work.site.data_volume) is not None:
         _wipe(work)
@@ -215,10 +214,7 @@ def _wait(work: Work, name: str, cancelled: threading.Event) -> int:
 
 def _wipe(work: Work) -> None:
     """Removes what an initialisation left that never came to its end; there was nothing before it."""
-    command = ("find", work.site.data, "-mindepth", "1", "-delete")
-    code, text = one_shot.run(work.api, work.site, command, "wipe")
-    if code and "No such file" not in text:
-        raise TargetError(f"initialise {work.spec.name}", f"volume {work.site.data_volume}", f"cannot empty it: {text}")
+    one_shot.empty(work.api, work.site, f"initialise {work.spec.name}")
 
 
 def _check_format(work: Work, container: str) -> None:

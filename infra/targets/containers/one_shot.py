@@ -12,13 +12,13 @@ from infra.errors import TargetError
 from infra.targets.containers import archives
 from infra.targets.containers.ownership import CLONE, ROLE, STACK
 from infra.targets.containers.site import FILES_ROOT, Site
+from infra.targets.server_logs import LINES, end_of
 
 if TYPE_CHECKING:
     from docker import APIClient
 
 SLICE = 1
 """Seconds of waiting for a container in one request."""
-LOG_LINES = 12
 ONCE_FOLDER = "/run/circlepay"
 """Where such a container finds files that are only wanted once; they go with it."""
 CARRIER = "carrier"
@@ -158,6 +158,18 @@ def run(
         remove(api, container)
 
 
+def empty(api: APIClient, site: Site, operation: str) -> None:
+    """Removes everything below the data folder. Raises TargetError; a folder that is not there is empty."""
+    code, text = run(api, site, ("find", site.data, "-mindepth", "1", "-delete"), "wipe")
+    if code and "No such file" not in text:
+        raise TargetError(operation, f"volume {site.data_volume}", f"cannot empty it: {text.strip()}")
+
+
+def succeeded(state: Mapping[str, Any]) -> bool:
+    """Whether a container, by the engine's word for its state, came to its end and did what it was for."""
+    return bool(state["Status"] == "exited" and state["ExitCode"] == 0)
+
+
 def output(api: APIClient, container: str, lines: int | Literal["all"] = "all") -> str:
     """What a container printed, or the end of it."""
     return bytes(api.logs(container, tail=lines)).decode(errors="replace")
@@ -165,8 +177,4 @@ def output(api: APIClient, container: str, lines: int | Literal["all"] = "all") 
 
 def tail(api: APIClient, container: str, secrets: Mapping[str, str]) -> str:
     """The last lines a container printed, indented, secrets masked."""
-    text = output(api, container, LOG_LINES)
-    for secret in secrets.values():
-        text = text.replace(secret, "[secret]") if secret else text
-    kept = [line for line in text.splitlines() if line.strip()]
-    return "\n".join(f"    {line}" for line in kept) or "    (it printed nothing)"
+    return end_of(output(api, container, LINES), secrets) or "    (it printed nothing)"

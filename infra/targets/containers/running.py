@@ -25,6 +25,7 @@ from infra.targets import rendering
 from infra.targets.containers import archives, contents, engine, one_shot
 from infra.targets.containers.ownership import inspected
 from infra.targets.containers.site import FILES_ROOT, Site, argv
+from infra.targets.server_logs import masked
 from infra.targets.spec import CredentialsRefused, ServerSpec
 
 if TYPE_CHECKING:
@@ -214,7 +215,8 @@ def apply(work: Work, *, cancelled: threading.Event, progress: Callable[[str], N
     actions = {change.action for change in changes}
     if actions & {"start", "restart"}:
         run.start(stop="restart" in actions, refused=facts.refused)
-    elif "reload" in actions:
+        return changes
+    if "reload" in actions:
         run.reload()
     if actions:
         run.wait()
@@ -247,7 +249,10 @@ class _Run:
             time.sleep(POLL)
 
     def start(self, *, stop: bool, refused: bool) -> None:
-        """Starts the server, stopped first where it runs; where it refuses its credentials they are made true meanwhile."""
+        """Starts the server, stopped first where it runs, and waits for it.
+
+        Where it refuses its credentials they are made true while it is stopped.
+        """
         mendable = bool(self.work.spec.credentials_command)
         if stop:
             self.stop()
@@ -262,6 +267,7 @@ class _Run:
             self.stop()
             self._mend_credentials()
             self._start()
+            self.wait()
 
     def _start(self) -> None:
         work = self.work
@@ -351,9 +357,7 @@ class _Run:
         text = work.spec.credentials_text(work.secrets)
         code, output = one_shot.run(work.api, work.site, fed, "credentials", once={CREDENTIALS_FILE: text})
         if code:
-            for secret in work.secrets.values():
-                output = output.replace(secret, "[secret]")
-            raise TargetError(operation, f"container {work.site.container}", output.strip())
+            raise TargetError(operation, f"container {work.site.container}", masked(output, work.secrets).strip())
 
 
 def _health(work: Work) -> str:

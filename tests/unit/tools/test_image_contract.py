@@ -10,24 +10,13 @@ from contextlib import contextmanager
 
 import docker
 import pytest
-from docker.errors import DockerException, ImageNotFound
+from docker.errors import ImageNotFound
 
 from tests.support import registry
 from tools import test_images
 from tools.paths import ROOT
 
 SCRIPT = ROOT / "tools" / "test-images" / "contract.sh"
-
-
-@pytest.fixture(scope="module")
-def api() -> Iterator[docker.APIClient]:
-    try:
-        client = docker.APIClient(timeout=60)
-        client.ping()
-    except DockerException as error:
-        pytest.skip(f"needs a Docker engine: as root, tools/prepare-ci-machine.sh ({error})")
-    yield client
-    client.close()
 
 
 def _image(api: docker.APIClient, product: str, major: int) -> str:

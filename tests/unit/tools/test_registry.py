@@ -14,23 +14,12 @@ from pathlib import Path
 import docker
 import psutil
 import pytest
-from docker.errors import APIError, DockerException, ImageNotFound
+from docker.errors import APIError, ImageNotFound
 
 from tests.support import registry as registries
 from tests.support.registry import Registry
 
 REFUSED = re.compile("unauthorized|no basic auth")
-
-
-@pytest.fixture(scope="module")
-def api() -> Iterator[docker.APIClient]:
-    try:
-        client = docker.APIClient(timeout=60)
-        client.ping()
-    except DockerException as error:
-        pytest.skip(f"needs a Docker engine: as root, tools/prepare-ci-machine.sh ({error})")
-    yield client
-    client.close()
 
 
 @pytest.fixture(scope="module")
