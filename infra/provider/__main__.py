@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 
-from infra.provider import lean_sdk
+from infra.provider import bindings
 
 # gRPC's fork handlers crash children started from threads; must be set before grpc is imported.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
@@ -19,7 +19,7 @@ def main() -> None:
         sys.exit("usage: python -m infra.provider ENGINE_ADDRESS (Pulumi starts this program)")
     # Nothing that is imported is ever garbage; looking for it in between is a tenth of the start.
     gc.disable()
-    lean_sdk.install()
+    bindings.install()
     from infra.provider.protocol import serve
     from infra.provider.resource_types import handlers
     from infra.version import VERSION

@@ -9,7 +9,6 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf import struct_pb2
-from pulumi.provider.experimental.property_value import PropertyValue
 from pulumi.runtime.proto import provider_pb2
 
 from infra.provider.handler import Property
@@ -26,15 +25,11 @@ def urn(kind: str) -> str:
 
 def marshalled(values: dict[str, Any], *secret: str) -> struct_pb2.Struct:
     properties = {name: Property("object", "", secret=True) for name in secret}
-    return PropertyValue.marshal_map(wrapped_map(values, properties))
+    return wrapped_map(values, properties)
 
 
 def marshalled_connection(inputs: dict[str, Any]) -> struct_pb2.Struct:
-    return PropertyValue.marshal_map(wrapped_map(inputs, handlers()["circlepay:index:RedisParameters"].properties()))
-
-
-def unmarshalled(values: struct_pb2.Struct) -> dict[str, Any]:
-    return plain_map(PropertyValue.unmarshal_map(values))
+    return wrapped_map(inputs, handlers()["circlepay:index:RedisParameters"].properties())
 
 
 def test_schema_describes_every_resource_type(plugin: Any) -> None:
@@ -63,7 +58,7 @@ def test_unknown_inputs_pass_the_check_and_come_back_unknown(plugin: Any) -> Non
     inputs = {"names": UNKNOWN, "envFile": "/nowhere/.env", "suppliedSecretsFile": "", "production": False}
     answer = plugin.Check(provider_pb2.CheckRequest(urn=urn("GeneratedSecrets"), news=marshalled(inputs)))
     assert not answer.failures
-    assert unmarshalled(answer.inputs)["names"] == UNKNOWN
+    assert plain_map(answer.inputs)["names"] == UNKNOWN
 
 
 def test_unknown_resource_type_is_a_clear_error(plugin: Any) -> None:
@@ -78,14 +73,14 @@ def test_secrets_are_generated_kept_and_only_added_to(plugin: Any) -> None:
     assert created.properties.fields["values"].struct_value.fields.keys() >= {"value"}, (
         "the values must leave as a secret"
     )
-    state = unmarshalled(created.properties)
+    state = plain_map(created.properties)
     more = {**inputs, "names": ["secret_key", "redis_password"]}
     updated = plugin.Update(
         provider_pb2.UpdateRequest(
             urn=urn("GeneratedSecrets"), id=created.id, olds=created.properties, news=marshalled(more)
         )
     )
-    after = unmarshalled(updated.properties)
+    after = plain_map(updated.properties)
     assert after["values"]["secret_key"] == state["values"]["secret_key"]
     assert after["values"].keys() == {"secret_key", "redis_password"}
     assert after["secretsId"] == state["secretsId"]
@@ -105,7 +100,7 @@ def test_preview_touches_nothing_and_leaves_the_revision_unknown(plugin: Any, tm
         "upstream": [UNKNOWN],
     }
     request = provider_pb2.CreateRequest(urn=urn("EnvFile"), properties=marshalled(inputs), preview=True)
-    properties = unmarshalled(plugin.Create(request).properties)
+    properties = plain_map(plugin.Create(request).properties)
     assert properties["revision"] == UNKNOWN
     assert [change["action"] for change in properties["changes"]] == ["write"]
     assert not path.exists()
@@ -121,6 +116,27 @@ def test_errors_and_messages_carry_no_secret(plugin: Any, engine: Any) -> None:
     assert "unexpected" not in raised.value.details()
     for text in (raised.value.details(), *engine[0].messages):
         assert SECRET not in text
+
+
+def test_a_text_that_would_carry_a_secret_is_redacted(plugin: Any) -> None:
+    """An error and a refused property, both of which repeat what they were given."""
+    kind = f"Nonsense-{SECRET}"
+    known = provider_pb2.CheckRequest(urn=urn("EnvFile"), news=marshalled({"a": kind, "b": SECRET}, "a", "b"))
+    plugin.Check(known)
+    with pytest.raises(grpc.RpcError) as raised:
+        plugin.Check(provider_pb2.CheckRequest(urn=urn(kind), news=marshalled({})))
+    assert "this provider has no such type" in raised.value.details()
+    assert SECRET not in raised.value.details()
+
+    handler = handlers()["circlepay:index:ContainerPlace"]
+    examples = {"string": "", "integer": 1, "object": {}, "array": []}
+    inputs = {name: examples[item.kind] for name, item in handler.inputs.items()}
+    request = provider_pb2.CheckRequest(
+        urn=urn("ContainerPlace"), olds=marshalled({"suffix": SECRET}), news=marshalled(inputs)
+    )
+    failures = {failure.property: failure.reason for failure in plugin.Check(request).failures}
+    assert "cannot change from" in failures["suffix"]
+    assert SECRET not in failures["suffix"]
 
 
 def test_an_unexpected_error_is_named_and_redacted(plugin: Any) -> None:
