@@ -59,10 +59,9 @@ class ContainerServer(Handler):
         host, port = inputs["host"], int(inputs["port"])
         with connected(inputs["engine"], f"start {inputs['spec']['name']}", f"{host}:{port}") as api:
             work = _work(api, inputs)
-            changes = running.apply(work, cancelled=operation.cancelled, progress=operation.progress)
+            outcome = running.apply(work, cancelled=operation.cancelled, progress=operation.progress)
             forget(work.endpoint.host, work.endpoint.port)
-            facts = running.read(work)
-        return Converged({"running": bool(facts.version), "version": facts.version}, changes)
+        return Converged({"running": bool(outcome.version), "version": outcome.version}, outcome.changes)
 
     def observe(self, state: Values, operation: Operation) -> Observed | None:
         from infra.targets.containers import running

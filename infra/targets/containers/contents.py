@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from infra.changes import Change, Effect
 from infra.errors import TargetError
 from infra.targets import rendering
-from infra.targets.containers import archives, one_shot
+from infra.targets.containers import applied, archives, one_shot
 from infra.targets.containers.ownership import inspected, inspected_volume
 from infra.targets.containers.site import FILE_FOLDERS, FILES_ROOT, Site, argv
 from infra.targets.spec import ServerFile, ServerSpec
@@ -79,9 +79,16 @@ def read(work: Work) -> Facts:
 
 def _read_through(work: Work, container: str) -> Facts:
     api, data, name = work.api, work.site.data, work.spec.data_format.file
-    files = archives.states(archives.fetch_once(api, container, FILES_ROOT))
     has_data = bool(name) and archives.mode_of(api, container, f"{data}/{name}") is not None
-    return Facts(files, has_data, archives.mode_of(api, container, data))
+    return Facts(_files_through(work, container), has_data, archives.mode_of(api, container, data))
+
+
+def _files_through(work: Work, container: str) -> dict[str, str]:
+    """The files' states; that none is there is asked for, since packing even nothing takes an engine long."""
+    paths = [f"{FILES_ROOT}/{file.path}" for file in work.spec.files if not file.once]
+    if all(archives.mode_of(work.api, container, path) is None for path in paths):
+        return {}
+    return archives.states(archives.fetch_once(work.api, container, FILES_ROOT))
 
 
 def plan(facts: Facts, work: Work) -> list[Change]:
@@ -125,13 +132,21 @@ def prepare(work: Work, *, cancelled: threading.Event, progress: Callable[[str],
         changes = plan(facts, work)
         if any(change.action == "write" for change in changes):
             progress(f"writing the files of {work.spec.name}")
-            _put(work, container, work.declared)
+            _put(work, container, {**work.declared, **_note(work)})
         if facts.data_mode != archives.FOLDER_MODE:
             _own_data(work, container)
     if _needs_data(facts, work.spec):
         progress(f"initialising the data of {work.spec.name}")
         _initialize(work, cancelled)
     return changes
+
+
+def _note(work: Work) -> dict[str, str]:
+    """What is noted with the files: they are what the server will have read, unless it runs already."""
+    server = inspected(work.api, work.site.container)
+    if server is not None and server["State"]["Running"]:
+        return {}
+    return applied.declared(work.spec, work.site, work.secrets).note
 
 
 def write(work: Work, files: Mapping[str, str]) -> None:

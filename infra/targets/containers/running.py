@@ -10,8 +10,6 @@ pulumi-docker makes the container and never starts it: it takes a container that
 
 from __future__ import annotations
 
-import hashlib
-import json
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -21,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from infra.changes import Change, Effect
 from infra.endpoint import Endpoint
 from infra.errors import CirclePayError, TargetError
-from infra.targets import rendering
-from infra.targets.containers import archives, contents, engine, one_shot
+from infra.targets.containers import applied, archives, contents, engine, one_shot
+from infra.targets.containers.applied import Keys
 from infra.targets.containers.ownership import inspected
 from infra.targets.containers.site import FILES_ROOT, Site, argv
 from infra.targets.server_logs import masked
@@ -31,8 +29,6 @@ from infra.targets.spec import CredentialsRefused, ServerSpec
 if TYPE_CHECKING:
     from docker import APIClient
 
-APPLIED = "run/applied.json"
-"""File on the files' volume that says with which settings the server was started, and which it was told to read since."""
 POLL = 0.05
 """Seconds between two looks at a server that is starting or stopping."""
 READ_TIMEOUT = 5.0
@@ -79,25 +75,17 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Keys:
-    """Digests of what a server has read. restart: only when it started. reload: also when it was told to."""
-
-    restart: str = ""
-    reload: str = ""
-
-
-@dataclass(frozen=True)
 class Facts:
     """What the container looks like now.
 
-    status: the engine's word for its state, empty when there is none. applied: see APPLIED. connected: it is on its
+    status: the engine's word for its state, empty when there is none. applied: what it has read. connected: it is on its
     network. version: what the server answered, or empty; problem: why it did not; refused: it answered, and did not
     accept its credentials.
     """
 
     status: str = ""
     limits: Limits = Limits()
-    applied: Keys = Keys()
+    applied: Keys = field(default_factory=Keys)
     connected: bool = True
     version: str = ""
     problem: str = ""
@@ -119,11 +107,7 @@ class Work:
     @property
     def keys(self) -> Keys:
         """What the server should have read."""
-        places = self.site.places
-        read_again = [file for file in self.spec.files if not file.restart and not file.once]
-        texts = [rendering.text(file, self.spec, places, self.secrets) for file in read_again]
-        reload = hashlib.sha256("\0".join(texts).encode()).hexdigest() if self.spec.reload_signal else ""
-        return Keys(rendering.digest_of(self.spec, places, self.secrets), reload)
+        return applied.declared(self.spec, self.site, self.secrets)
 
     @property
     def contents(self) -> contents.Work:
@@ -142,20 +126,12 @@ def read(work: Work) -> Facts:
     return Facts(
         status=status,
         limits=Limits(host.get("Memory") or 0, host.get("NanoCpus") or 0, max(host.get("PidsLimit") or 0, 0)),
-        applied=_applied(work),
+        applied=applied.noted(archives.fetch_once(work.api, work.site.container, FILES_ROOT)),
         connected=work.network in (found["NetworkSettings"].get("Networks") or {}),
         version=version,
         problem=problem,
         refused=refused,
     )
-
-
-def _applied(work: Work) -> Keys:
-    text = archives.text_in(archives.fetch_once(work.api, work.site.container, FILES_ROOT), APPLIED)
-    try:
-        return Keys(**json.loads(text or "{}"))
-    except (ValueError, TypeError):
-        return Keys()
 
 
 def _probe(work: Work) -> tuple[str, str, bool]:
@@ -196,15 +172,23 @@ def _restart_reason(facts: Facts, work: Work) -> str:
     return f"it does not accept its credentials: {facts.problem}" if facts.refused else ""
 
 
-def apply(work: Work, *, cancelled: threading.Event, progress: Callable[[str], None]) -> list[Change]:
-    """Makes the server run as declared and waits until it accepts its credentials; what it changed.
+@dataclass(frozen=True)
+class Outcome:
+    """What it took to make a server run as declared, and the version it answers with."""
+
+    changes: list[Change]
+    version: str
+
+
+def apply(work: Work, *, cancelled: threading.Event, progress: Callable[[str], None]) -> Outcome:
+    """Makes the server run as declared and waits until it accepts its credentials.
 
     Raises TargetError or ServerError when the engine or the server refuses; what was done stays, and another apply goes
     on from there.
     """
-    run = _Run(work, cancelled, progress)
     archives.forget(work.site.container)
     facts = read(work)
+    run = _Run(work, facts, cancelled, progress)
     changes = plan(facts, work)
     if facts.limits != work.limits:
         run.limit()
@@ -214,20 +198,18 @@ def apply(work: Work, *, cancelled: threading.Event, progress: Callable[[str], N
         run.unpause()
     actions = {change.action for change in changes}
     if actions & {"start", "restart"}:
-        run.start(stop="restart" in actions, refused=facts.refused)
-        return changes
+        return Outcome(changes, run.start(stop="restart" in actions))
     if "reload" in actions:
         run.reload()
-    if actions:
-        run.wait()
-    return changes
+    return Outcome(changes, run.wait() if actions else facts.version)
 
 
 @dataclass(frozen=True)
 class _Run:
-    """One apply at work."""
+    """One apply at work. facts: as they were before it."""
 
     work: Work
+    facts: Facts
     cancelled: threading.Event
     progress: Callable[[str], None]
 
@@ -248,31 +230,32 @@ class _Run:
         while _health(work) == UNHEALTHY and time.monotonic() < deadline and not self.cancelled.is_set():
             time.sleep(POLL)
 
-    def start(self, *, stop: bool, refused: bool) -> None:
-        """Starts the server, stopped first where it runs, and waits for it.
+    def start(self, *, stop: bool) -> str:
+        """Starts the server, stopped first where it runs, and waits for it; the version it answers with.
 
         Where it refuses its credentials they are made true while it is stopped.
         """
-        mendable = bool(self.work.spec.credentials_command)
+        mendable, refused = bool(self.work.spec.credentials_command), self.facts.refused
         if stop:
             self.stop()
         if refused and mendable:
             self._mend_credentials()
+        if self.facts.applied != self.work.keys:
+            self._note()
         self._start()
         try:
-            self.wait()
+            return self.wait()
         except CredentialsRefused:
             if refused or not mendable:
                 raise
             self.stop()
             self._mend_credentials()
             self._start()
-            self.wait()
+            return self.wait()
 
     def _start(self) -> None:
         work = self.work
         self.progress(f"starting {work.spec.name} on {work.endpoint}")
-        self._note()
         work.api.start(work.site.container)
 
     def stop(self) -> None:
@@ -296,20 +279,20 @@ class _Run:
 
     def _note(self) -> None:
         """Says what the server reads now."""
-        keys = self.work.keys
-        text = json.dumps({"restart": keys.restart, "reload": keys.reload})
-        contents.write(self.work.contents, {APPLIED: text})
+        contents.write(self.work.contents, self.work.keys.note)
 
-    def wait(self) -> None:
-        """Waits until the server accepts its credentials. Raises TargetError when it ends or takes too long."""
+    def wait(self) -> str:
+        """Waits until the server accepts its credentials; the version it answers with.
+
+        Raises TargetError when it ends or takes too long.
+        """
         work = self.work
         probe = work.spec.load_probe()
         deadline = time.monotonic() + work.spec.start_timeout
         first = _restarts(work)
         while True:
             try:
-                probe(work.endpoint, work.secrets, START_TIMEOUT)
-                return
+                return probe(work.endpoint, work.secrets, START_TIMEOUT)
             except CredentialsRefused:
                 raise
             except CirclePayError as error:

@@ -52,6 +52,10 @@ class Stage:
         return contents.prepare(self.contents(spec), cancelled=cancelled or threading.Event(), progress=lambda _: None)
 
     def apply(self, spec: ServerSpec, cancelled: threading.Event | None = None) -> list[Change]:
+        """The container as declared; what that changed."""
+        return self.outcome(spec, cancelled).changes
+
+    def outcome(self, spec: ServerSpec, cancelled: threading.Event | None = None) -> running.Outcome:
         """The container as declared."""
         return running.apply(self.work(spec), cancelled=cancelled or threading.Event(), progress=lambda _: None)
 

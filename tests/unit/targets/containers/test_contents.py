@@ -11,7 +11,7 @@ import pytest
 
 from infra.changes import Change, Effect
 from infra.errors import TargetError
-from infra.targets.containers import archives, contents, one_shot, ownership
+from infra.targets.containers import applied, archives, contents, one_shot, ownership
 from infra.targets.containers.contents import Facts, Work
 from infra.targets.containers.site import FILES_ROOT, Site
 from tests.support import container_product
@@ -140,7 +140,7 @@ def test_an_initialisation_that_was_killed_is_finished_or_begun_anew(stage: Stag
 def test_what_is_wanted_once_is_on_no_volume(stage: Stage) -> None:
     stage.prepare(container_product.spec(initialize="grep -q horse /run/circlepay/initial && echo 7 >{data}/FORMAT"))
     with one_shot.carrier(stage.api, stage.site) as container:
-        assert set(archives.states(archives.fetch(stage.api, container, FILES_ROOT))) == set(FILES)
+        assert set(archives.states(archives.fetch(stage.api, container, FILES_ROOT))) == {*FILES, applied.PATH}
 
 
 def test_data_of_another_version_is_refused_with_the_way_out(stage: Stage) -> None:

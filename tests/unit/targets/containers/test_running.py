@@ -130,6 +130,36 @@ def test_a_reload_reaches_the_server_and_is_noted(stage: Stage) -> None:
     assert stage.plan(noted) == []
 
 
+@pytest.mark.parametrize("stopped", [True, False])
+def test_a_start_with_settings_that_are_in_no_file_is_noted(stage: Stage, stopped: bool) -> None:
+    stage.up(SPEC)
+    other = replace(SPEC, restart_key="another")
+    if stopped:
+        stage.api.stop(stage.site.container)
+    assert stage.prepare(other) == []
+    assert actions(stage.apply(other)) == [("start" if stopped else "restart", "server third")]
+    assert stage.plan(other) == []
+
+
+def test_what_a_stopped_server_will_read_is_noted_with_its_files(stage: Stage) -> None:
+    stage.up(SPEC)
+    stage.api.stop(stage.site.container)
+    other = container_product.spec(databases=3)
+    stage.prepare(other)
+    stage.api.start(stage.site.container)
+    wait_until(lambda: stage.plan(other) == [])
+
+
+def test_the_version_is_told_whatever_it_took(stage: Stage) -> None:
+    stage.prepare(SPEC)
+    stage.make_container(SPEC)
+    for spec in (SPEC, SPEC, container_product.spec(databases=3)):
+        stage.prepare(spec)
+        assert stage.outcome(spec).version.startswith("7.")
+    stage.api.pause(stage.site.container)
+    assert stage.outcome(spec).version.startswith("7.")
+
+
 def test_a_reload_that_does_not_arrive_is_an_error_and_stays_due(stage: Stage) -> None:
     stage.up(SPEC)
     noted = replace(container_product.spec(note="read me"), reload_signal="SIGNONSENSE")
