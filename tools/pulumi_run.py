@@ -212,6 +212,8 @@ def _tell_failure(errors: list[str], words: list[str], stack: str) -> None:
     if any(LOCKED in word for word in words):
         _tell_lock(stack)
         return
+    if any(engine_errors.WRONG_PASSPHRASE in word for word in words):
+        words = [engine_errors.wrong_passphrase(stack).message]
     rest = [word for word in words if not (errors and word.startswith(ENGINE_NOISE))]
     told = engine_errors.merged(text.removeprefix("error: ") for text in (*errors, *rest))
     for text in told:

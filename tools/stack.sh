@@ -35,7 +35,14 @@ make_stack() {
     case $STACK in local) set -- ;; *) set -- --no-select ;; esac
     # Of two at once the second fails here, and finds that the stack is there.
     said=$(pulumi stack init "$STACK" "$@" 2>&1) || stack_exists || {
-        printf '%s\n' "$said" >&2
+        case $said in
+            *"incorrect passphrase"*)
+                echo "circlepay: make stack $STACK: Pulumi.$STACK.yaml: its encryptionsalt belongs to another passphrase" >&2
+                echo "  -> put that passphrase into .circlepay/passphrase, or name its file in PULUMI_CONFIG_PASSPHRASE_FILE;" \
+                    "or take the line out for a stack of your own: docs/state-backends.md" >&2
+                ;;
+            *) printf '%s\n' "$said" >&2 ;;
+        esac
         exit 1
     }
 }

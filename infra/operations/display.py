@@ -107,7 +107,9 @@ def status(console: Console, found: Status) -> None:
         console.print(f"[yellow]i[/yellow] findings  {len(found.findings)}; `circlepay findings` lists them")
     if not found.well and not found.drift_problem:
         suffix = "" if found.stack == "local" else f" STACK={found.stack}"
-        console.print(f"\n-> `make up{suffix}` mends what can be mended without losing anything")
+        console.print(
+            f"\n-> `make up{suffix}` mends what can be mended without losing anything, and says why where it cannot"
+        )
 
 
 def _verified(checks: Mapping[str, Any]) -> str:

@@ -39,6 +39,8 @@ PULL_HINT = (
     "circlepay:docker.registries has its login; a new circlepay:docker.imagesAsOf takes what the tag stands for now"
 )
 NAMED_OPERATIONS = 3
+WRONG_PASSPHRASE = "incorrect passphrase"  # noqa: S105 - words of an error
+"""Pulumi's words where a stack was encrypted with another one."""
 
 
 class EngineError(CirclePayError):
@@ -94,6 +96,17 @@ def _of_plugin(text: str, resource: str) -> CirclePayError:
     denied = "permission denied" in text.lower()
     cause = PermissionError("Permission denied") if denied else ConnectionRefusedError("Connection refused")
     return engine.unreachable(PLUGIN, found["url"], cause)
+
+
+def wrong_passphrase(stack: str) -> EngineError:
+    """The stack's secrets were encrypted with another passphrase."""
+    return EngineError(
+        "read stack",
+        stack,
+        "its secrets cannot be decrypted with this passphrase",
+        "set PULUMI_CONFIG_PASSPHRASE_FILE to the file holding the passphrase this stack was made with; where neither that nor "
+        "PULUMI_CONFIG_PASSPHRASE is set, it is .circlepay/passphrase",
+    )
 
 
 def merged(messages: Iterable[str]) -> list[str]:

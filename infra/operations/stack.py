@@ -207,9 +207,8 @@ def failed(stack: str, doing: str, said: str, told: Sequence[str] = ()) -> Circl
         return StackError(doing, stack, "; ".join(told), "")
     if "no stack named" in said:
         return StackError("read stack", stack, "there is no such stack", up_hint(stack))
-    if "passphrase" in said:
-        hint = "set PULUMI_CONFIG_PASSPHRASE_FILE to the file holding the passphrase this stack was made with"
-        return StackError("read stack", stack, "its secrets cannot be decrypted with this passphrase", hint)
+    if engine_errors.WRONG_PASSPHRASE in said:
+        return engine_errors.wrong_passphrase(stack)
     lines = [line.strip().removeprefix("error: ") for line in said.splitlines() if line.strip()]
     return StackError(doing, stack, "; ".join(lines[-3:]) or "pulumi failed and said nothing", "")
 

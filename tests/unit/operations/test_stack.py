@@ -45,7 +45,7 @@ def test_wrong_passphrase_says_so(
 ) -> None:
     pulumi_state.add_stack("test", outputs)
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "another")
-    with pytest.raises(StackError, match="cannot be decrypted with this passphrase"):
+    with pytest.raises(engine_errors.EngineError, match="cannot be decrypted with this passphrase"):
         stack.load("test", project_root=pulumi_state.project)
 
 

@@ -199,8 +199,19 @@ def test_a_failed_run_ends_with_its_own_errors_once(tmp_path: Path, environment:
 
 
 def test_without_an_error_event_pulumis_own_words_are_told(tmp_path: Path, environment: dict[str, str]) -> None:
-    _pulumi(tmp_path, "echo 'error: incorrect passphrase' >&2; exit 255")
-    assert _run(environment).stderr == "circlepay: incorrect passphrase\n"
+    _pulumi(tmp_path, "echo 'error: no such thing' >&2; exit 255")
+    assert _run(environment).stderr == "circlepay: no such thing\n"
+
+
+def test_a_wrong_passphrase_is_told_with_where_it_comes_from(tmp_path: Path, environment: dict[str, str]) -> None:
+    _pulumi(
+        tmp_path,
+        "echo 'error: getting stack configuration: get stack secrets manager: incorrect passphrase' >&2; exit 255",
+    )
+    told = _run(environment).stderr
+    assert told.startswith("circlepay: read stack: local: its secrets cannot be decrypted with this passphrase\n  -> ")
+    assert "PULUMI_CONFIG_PASSPHRASE_FILE" in told
+    assert ".circlepay/passphrase" in told
 
 
 def test_a_silent_failure_is_not_silent_here(tmp_path: Path, environment: dict[str, str]) -> None:

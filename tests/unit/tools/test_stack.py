@@ -22,7 +22,7 @@ case "$*" in
     'stack ls --json') echo '[{"name": "organization/circlepay/dev"}]' ;;
     'stack init '*) mkdir -p "$FAKE_STACKS" && echo '{}' >"$FAKE_STACKS/$3.json" ;;
 esac
-case "$*" in "$FAKE_FAILING"*) exit "${FAKE_CODE:-1}" ;; esac
+case "$*" in "$FAKE_FAILING"*) echo "${FAKE_SAID:-}" >&2; exit "${FAKE_CODE:-1}" ;; esac
 """
 
 
@@ -92,6 +92,24 @@ UNPROTECT = "pulumi state unprotect --all --yes --stack local"
 @pytest.fixture
 def clone(tmp_path: Path) -> Clone:
     return Clone(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "error: could not create secrets manager for new stack: incorrect passphrase",
+            "circlepay: make stack local: Pulumi.local.yaml: its encryptionsalt belongs to another passphrase\n  -> ",
+        ),
+        ("error: no such backend", "error: no such backend\n"),
+    ],
+)
+def test_a_stack_that_cannot_be_made_says_why_and_nothing_is_begun(clone: Clone, said: str, told: str) -> None:
+    nowhere = str(clone.root / "log" / "nowhere")
+    done = clone.run("up", FAKE_FAILING="stack init", FAKE_SAID=said, FAKE_STACKS=nowhere)
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert clone.asked()[-1].startswith("pulumi stack init")
 
 
 def test_the_first_up_makes_the_stack_and_the_second_does_not(clone: Clone) -> None:
