@@ -27,7 +27,7 @@ def run(
     Raises StackError when the state does not know the server, and TargetError without its container or when it does not
     stop or come up.
     """
-    from infra.targets.containers import running
+    from infra.targets.containers import contents, running
     from infra.targets.containers.engine import connected
 
     inputs = applied(view, server.name)
@@ -35,9 +35,10 @@ def run(
         work = _work(api, server, inputs, secrets)
         _check(work)
         running.stop(api, work.spec, work.site.container, progress=progress)
-        running.apply(work, cancelled=threading.Event(), progress=progress)
-        facts = running.read(work)
-    return facts.version, facts.problem
+        # An `up` that failed may have left files of another declaration.
+        contents.put_back(work.contents)
+        outcome = running.apply(work, cancelled=threading.Event(), progress=progress)
+    return outcome.version, ""
 
 
 def applied(view: StackView, name: str) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def facts_of(login: Login) -> DatabaseFacts:
 
 def forget(host: str, port: int) -> None:
     """Drops what was read of this server: something was changed."""
-    for key in [key for key in _facts if key[:2] == (host, port)]:
+    for key in [key for key in list(_facts) if key[:2] == (host, port)]:  # a copy: others read meanwhile
         _facts.pop(key, None)
 
 

@@ -1,7 +1,7 @@
 """With which settings a server runs: noted beside its files, on the volume that the server itself may not write.
 
-The note is written while the server is stopped, since whatever starts it then reads what is there, or after it was told to
-read its files again.
+The note is written with the files while the server is stopped, since whatever starts it then reads those, and after a
+server that runs was restarted or told to read them. In between, what differs is noted as unknown.
 """
 
 from __future__ import annotations
@@ -22,10 +22,18 @@ PATH = "run/applied.json"
 
 @dataclass(frozen=True)
 class Keys:
-    """Digests of what a server has read. restart: only when it started. reload: also when it was told to."""
+    """Digests of what a server has read, empty where nobody knows. restart: only when it started. reload: also when it was
+    told to.
+    """
 
     restart: str = ""
     reload: str = ""
+
+    def agreeing(self, other: Keys) -> Keys:
+        """What both say; unknown where they differ."""
+        return Keys(
+            self.restart if self.restart == other.restart else "", self.reload if self.reload == other.reload else ""
+        )
 
     @property
     def note(self) -> dict[str, str]:

@@ -9,8 +9,8 @@ import json
 import tarfile
 import threading
 from collections import defaultdict
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from infra.targets.containers.site import User
 
@@ -61,7 +61,7 @@ def fetch_once(api: APIClient, container: str, path: str) -> bytes | None:
 
 def forget(container: str) -> None:
     """Drops what was fetched of this container: something is about to change."""
-    for key in [key for key in _kept if key[0] == container]:
+    for key in [key for key in list(_kept) if key[0] == container]:  # a copy: others fetch meanwhile
         _kept.pop(key, None)
 
 
@@ -109,11 +109,50 @@ def fetch(api: APIClient, container: str, path: str) -> bytes | None:
     return b"".join(chunks)
 
 
+class _Chunks(io.RawIOBase):
+    """Chunks of an answer as a file, taken from the engine only as they are read."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._left = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._left = self._left or next(self._chunks, b"")
+        taken, self._left = self._left[: len(buffer)], self._left[len(buffer) :]
+        buffer[: len(taken)] = taken
+        return len(taken)
+
+
+def is_empty(api: APIClient, container: str, folder: str) -> bool:
+    """Whether there is nothing in a folder, or no folder, by the beginning of its archive: there may be terabytes."""
+    from docker.errors import NotFound
+
+    try:
+        chunks, _ = api.get_archive(container, folder)
+    except NotFound:
+        return True
+    with tarfile.open(fileobj=io.BufferedReader(_Chunks(iter(chunks))), mode="r|") as archive:
+        return archive.next() is None or archive.next() is None
+
+
 def mode_of(api: APIClient, container: str, path: str) -> int | None:
-    """Permission bits of a file or folder, asked for without its content; None when there is none."""
+    """Permission bits of a file or folder, asked for without its content; None when there is none.
+
+    Raises docker.errors.APIError for every other answer: what cannot be looked at is not known to be absent.
+    """
+    import requests
+    from docker.errors import create_api_error_from_http_exception
+
     answer = api.head(f"{api.base_url}/v{api.api_version}/containers/{container}/archive", params={"path": path})
-    if answer.status_code != 200:
+    if answer.status_code == requests.codes.not_found:
         return None
+    try:
+        answer.raise_for_status()
+    except requests.HTTPError as error:
+        create_api_error_from_http_exception(error)
     status = json.loads(base64.b64decode(answer.headers["X-Docker-Container-Path-Stat"]))
     return int(status["mode"]) & 0o777
 

@@ -129,10 +129,12 @@ def prepare(work: Work, *, cancelled: threading.Event, progress: Callable[[str],
         facts = replace(_read_through(work, container), initializing=initializing)
         if facts.has_data and not facts.initializing:
             _check_format(work, container)
+        elif _needs_data(facts, work.spec) and not facts.initializing:
+            _refuse_files(work, container)
         changes = plan(facts, work)
         if any(change.action == "write" for change in changes):
             progress(f"writing the files of {work.spec.name}")
-            _put(work, container, {**work.declared, **_note(work)})
+            _put(work, container, {**work.declared, **_note(work, container)})
         if facts.data_mode != archives.FOLDER_MODE:
             _own_data(work, container)
     if _needs_data(facts, work.spec):
@@ -141,12 +143,23 @@ def prepare(work: Work, *, cancelled: threading.Event, progress: Callable[[str],
     return changes
 
 
-def _note(work: Work) -> dict[str, str]:
-    """What is noted with the files: they are what the server will have read, unless it runs already."""
+def _note(work: Work, container: str) -> dict[str, str]:
+    """What is noted with the files: they are what the server will have read.
+
+    One that runs has not, and nobody knows what it has once the engine starts it again after a crash: what differs is noted
+    as unknown until it was restarted, or told to read them.
+    """
+    keys = applied.declared(work.spec, work.site, work.secrets)
     server = inspected(work.api, work.site.container)
-    if server is not None and server["State"]["Running"]:
-        return {}
-    return applied.declared(work.spec, work.site, work.secrets).note
+    if server is None or not server["State"]["Running"]:
+        return keys.note
+    return applied.noted(archives.fetch_once(work.api, container, FILES_ROOT)).agreeing(keys).note
+
+
+def put_back(work: Work) -> None:
+    """Writes every file as declared, whatever is there, and notes that: for a server that is stopped."""
+    keys = applied.declared(work.spec, work.site, work.secrets)
+    write(work, {**work.declared, **keys.note})
 
 
 def write(work: Work, files: Mapping[str, str]) -> None:
@@ -195,6 +208,7 @@ def _initialize(work: Work, cancelled: threading.Event) -> None:
     name = _initializer(work)
     leftover = inspected(work.api, name)
     if leftover is not None:
+        # One of this name was only ever made when there was nothing in the folder.
         if leftover["State"]["Status"] != "created" and _wait(work, name, cancelled) == 0:
             one_shot.remove(work.api, name)
             return
@@ -230,6 +244,19 @@ def _wait(work: Work, name: str, cancelled: threading.Event) -> int:
 def _wipe(work: Work) -> None:
     """Removes what an initialisation left that never came to its end; there was nothing before it."""
     one_shot.empty(work.api, work.site, f"initialise {work.spec.name}")
+
+
+def _refuse_files(work: Work, container: str) -> None:
+    """Raises TargetError when the data's folder holds anything: an initialisation that fails there is wiped away."""
+    site, spec = work.site, work.spec
+    if archives.is_empty(work.api, container, site.data):
+        return
+    raise TargetError(
+        f"initialise {spec.name}",
+        f"volume {site.data_volume}",
+        f"there are files in it, but no {spec.data_format.file}: this is no data of {spec.name}",
+        "nothing was touched; restore what is missing, or delete what nobody needs: `make down DATA=delete`",
+    )
 
 
 def _check_format(work: Work, container: str) -> None:

@@ -94,6 +94,15 @@ def test_restart_starts_what_does_not_run(stage: Stage, view: StackView, by_hand
     assert status.server_status(view, "redis").authenticating
 
 
+def test_restart_undoes_what_an_up_that_failed_has_written(stage: Stage, view: StackView) -> None:
+    stage.api.stop(stage.site.container)
+    stage.prepare(container_product.spec(databases=3))
+    _restart(view)
+    with _client(stage) as client:
+        assert client.config_get("databases") == {"databases": "16"}
+    assert stage.plan(SPEC) == []
+
+
 def test_restart_without_a_container_says_what_to_type(stage: Stage, view: StackView) -> None:
     stage.api.remove_container(stage.site.container, force=True)
     with pytest.raises(TargetError, match=r"no container of this name\n.*make up"):

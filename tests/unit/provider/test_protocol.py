@@ -19,6 +19,7 @@ from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 from infra.provider.resource_types import handlers
 from infra.provider.values import wrapped_map
 from infra.version import VERSION
+from tests.support.placements import wait_until
 
 URN = "urn:pulumi:test::circlepay::circlepay:index:RedisParameters::{}"
 SOON = 5.0
@@ -111,4 +112,5 @@ def test_it_ends_when_pulumi_was_killed() -> None:
         plugin = psutil.Process(int(pulumi.stdout.readline().split()[0]))
         assert plugin.is_running()
         pulumi.kill()
-    plugin.wait(timeout=SOON)
+    # Where nobody collects the dead (a container without an init), it stays as a zombie.
+    wait_until(lambda: not plugin.is_running() or plugin.status() == psutil.STATUS_ZOMBIE, SOON)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from docker.errors import APIError
 
 from infra.changes import Change, Effect
 from infra.errors import TargetError
@@ -118,6 +119,37 @@ def test_an_initialisation_that_failed_leaves_nothing_and_tells_why_without_secr
     assert not contents.read(stage.contents(SPEC)).has_data
     stage.prepare(SPEC)
     assert contents.read(stage.contents(SPEC)).has_data
+
+
+@pytest.mark.parametrize("path", ["FORMAT.old", "base/1/1259"])
+def test_a_folder_with_files_is_never_initialised_over(stage: Stage, path: str) -> None:
+    """Data that lost the file by which it is known: what initialises refuses it, and would be cleaned up after."""
+    lost = archives.packed({path: "rows"}, ("base", "base/1"), stage.site.owner)
+    with one_shot.carrier(stage.api, stage.site) as container:
+        stage.api.put_archive(container, stage.site.data, lost)
+    for _ in range(2):
+        with pytest.raises(TargetError, match="there are files in it, but no FORMAT: this is no data of third"):
+            stage.prepare(SPEC)
+        contents.abandon(stage.contents(SPEC))
+    with one_shot.carrier(stage.api, stage.site) as container:
+        assert archives.read_text(stage.api, container, f"{stage.site.data}/{path}") == "rows"
+
+
+def test_what_cannot_be_looked_at_is_not_taken_for_absent(stage: Stage) -> None:
+    with one_shot.carrier(stage.api, stage.site) as container:
+        assert archives.mode_of(stage.api, container, "/nowhere") is None
+        with pytest.raises(APIError):
+            archives.mode_of(stage.api, container, "")
+
+
+def test_an_empty_folder_is_told_from_one_with_something_in_it(stage: Stage) -> None:
+    with one_shot.carrier(stage.api, stage.site) as container:
+        assert archives.is_empty(stage.api, container, stage.site.data)
+        assert archives.is_empty(stage.api, container, "/nowhere")
+        assert not archives.is_empty(stage.api, container, "/etc")
+        for folder in ("only", "only/folders"):
+            stage.api.put_archive(container, stage.site.data, archives.packed({}, (folder,), stage.site.owner))
+            assert not archives.is_empty(stage.api, container, stage.site.data)
 
 
 @pytest.mark.parametrize("started", [False, True])

@@ -12,9 +12,10 @@ import pytest
 from infra.changes import Change, Effect
 from infra.endpoint import Endpoint
 from infra.errors import TargetError
-from infra.targets.containers import engine, running
+from infra.targets.containers import contents, engine, running
 from infra.targets.containers.running import Facts, Keys, Limits, Work
 from infra.targets.containers.site import Site
+from infra.targets.spec import ServerSpec
 from tests.support import container_product
 from tests.support.placements import wait_until
 from tests.unit.targets.containers.conftest import LIMITS, Stage
@@ -148,6 +149,34 @@ def test_what_a_stopped_server_will_read_is_noted_with_its_files(stage: Stage) -
     stage.prepare(other)
     stage.api.start(stage.site.container)
     wait_until(lambda: stage.plan(other) == [])
+
+
+@pytest.mark.parametrize(
+    ("other", "action"),
+    [(container_product.spec(databases=3), "restart"), (container_product.spec(note="read me"), "reload")],
+)
+def test_a_server_that_came_back_with_files_taken_back_since_is_told_again(
+    stage: Stage, other: ServerSpec, action: str
+) -> None:
+    """An `up` died between writing and telling, the engine started the server with what was written, and it was undone."""
+    stage.up(SPEC)
+    stage.prepare(other)
+    assert actions(stage.plan(other)) == [(action, "server third")]
+    stage.api.restart(stage.site.container)
+    stage.prepare(SPEC)
+    assert actions(stage.plan(SPEC)) == [(action, "server third")]
+    stage.apply(SPEC)
+    assert stage.plan(SPEC) == []
+
+
+def test_files_put_back_for_a_stopped_server_are_what_it_will_have_read(stage: Stage) -> None:
+    stage.up(SPEC)
+    stage.api.stop(stage.site.container)
+    stage.prepare(container_product.spec(databases=3))
+    contents.put_back(stage.contents(SPEC))
+    assert contents.plan(contents.read(stage.contents(SPEC)), stage.contents(SPEC)) == []
+    stage.api.start(stage.site.container)
+    wait_until(lambda: stage.plan(SPEC) == [])
 
 
 def test_the_version_is_told_whatever_it_took(stage: Stage) -> None:
