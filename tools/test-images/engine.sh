@@ -18,7 +18,7 @@ answers() {
     timeout 10 docker version >/dev/null 2>&1
 }
 
-# PID: its command line; nothing once it has ended, also where nobody has waited for it yet.
+# PID: its command line.
 command_line() {
     tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline" || true
 }
@@ -28,9 +28,9 @@ is_engine() {
     [ -n "$1" ] && command_line "$1" | grep -q '^[^ ]*dockerd '
 }
 
-# PID: one that was just started is still setsid, or this script, for a moment.
+# PID: has it ended, waited for or not? Not by its command line: that is empty for a moment while it becomes another program.
 has_ended() {
-    [ -n "$1" ] && [ -z "$(command_line "$1")" ]
+    [ -n "$1" ] && { [ ! -e "/proc/$1/status" ] || grep -q '^State:[^A-Z]*[ZX]' "/proc/$1/status" 2>/dev/null; }
 }
 
 start() {
