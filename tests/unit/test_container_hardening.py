@@ -94,7 +94,8 @@ def test_a_page_with_a_gap_is_noticed(old: str, new: str, problem: str) -> None:
 
 def test_no_image_is_built_from_a_dockerfile() -> None:
     found = [path for path in ROOT.rglob("*") if re.fullmatch(r"(?i)(docker|container)file(\..*)?", path.name)]
-    assert [path for path in found if ".venv" not in path.parts and path.suffix != ".py"] == []
+    installed = {".venv", ".circlepay", ".ci-caches"}  # other people's packages
+    assert [path for path in found if not installed & set(path.parts) and path.suffix != ".py"] == []
 
 
 def execs(text: str) -> list[ast.Call]:
