@@ -10,7 +10,8 @@ import tarfile
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, cast
 
 from infra.targets.containers.site import User
 
@@ -100,42 +101,37 @@ def text_in(content: bytes | None, path: str = "") -> str | None:
 
 def fetch(api: APIClient, container: str, path: str) -> bytes | None:
     """The archive of a path, None when the container has no such path."""
-    from docker.errors import NotFound
-
-    try:
-        chunks, _ = api.get_archive(container, path)
-    except NotFound:
-        return None
-    return b"".join(chunks)
-
-
-class _Chunks(io.RawIOBase):
-    """Chunks of an answer as a file, taken from the engine only as they are read."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._left = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        self._left = self._left or next(self._chunks, b"")
-        taken, self._left = self._left[: len(buffer)], self._left[len(buffer) :]
-        buffer[: len(taken)] = taken
-        return len(taken)
+    chunks = _chunks(api, container, path)
+    return None if chunks is None else b"".join(chunks)
 
 
 def is_empty(api: APIClient, container: str, folder: str) -> bool:
     """Whether there is nothing in a folder, or no folder, by the beginning of its archive: there may be terabytes."""
+    chunks = _chunks(api, container, folder)
+    if chunks is None:
+        return True
+    with tarfile.open(fileobj=cast("IO[bytes]", _AsTheyAreRead(chunks)), mode="r|") as archive:
+        return archive.next() is None or archive.next() is None
+
+
+@dataclass(frozen=True)
+class _AsTheyAreRead:
+    """Chunks of an answer as the file of a tar stream, which only reads, and takes whatever length it is given."""
+
+    chunks: Iterator[bytes]
+
+    def read(self, _size: int) -> bytes:
+        return next(self.chunks, b"")
+
+
+def _chunks(api: APIClient, container: str, path: str) -> Iterator[bytes] | None:
     from docker.errors import NotFound
 
     try:
-        chunks, _ = api.get_archive(container, folder)
+        chunks: Iterator[bytes] = api.get_archive(container, path)[0]
     except NotFound:
-        return True
-    with tarfile.open(fileobj=io.BufferedReader(_Chunks(iter(chunks))), mode="r|") as archive:
-        return archive.next() is None or archive.next() is None
+        return None
+    return chunks
 
 
 def mode_of(api: APIClient, container: str, path: str) -> int | None:

@@ -18,6 +18,7 @@ from infra.changes import Change, Effect
 from infra.errors import TargetError
 from infra.targets import rendering
 from infra.targets.containers import applied, archives, one_shot
+from infra.targets.containers.applied import Keys
 from infra.targets.containers.ownership import inspected, inspected_volume
 from infra.targets.containers.site import FILE_FOLDERS, FILES_ROOT, Site, argv
 from infra.targets.spec import ServerFile, ServerSpec
@@ -63,6 +64,11 @@ class Work:
             for file in self.spec.files
             if not file.once
         }
+
+    @property
+    def keys(self) -> Keys:
+        """What the server should have read."""
+        return applied.declared(self.spec, self.site, self.secrets)
 
 
 def read(work: Work) -> Facts:
@@ -149,17 +155,15 @@ def _note(work: Work, container: str) -> dict[str, str]:
     One that runs has not, and nobody knows what it has once the engine starts it again after a crash: what differs is noted
     as unknown until it was restarted, or told to read them.
     """
-    keys = applied.declared(work.spec, work.site, work.secrets)
     server = inspected(work.api, work.site.container)
     if server is None or not server["State"]["Running"]:
-        return keys.note
-    return applied.noted(archives.fetch_once(work.api, container, FILES_ROOT)).agreeing(keys).note
+        return work.keys.note
+    return applied.noted(archives.fetch_once(work.api, container, FILES_ROOT)).agreeing(work.keys).note
 
 
 def put_back(work: Work) -> None:
     """Writes every file as declared, whatever is there, and notes that: for a server that is stopped."""
-    keys = applied.declared(work.spec, work.site, work.secrets)
-    write(work, {**work.declared, **keys.note})
+    write(work, {**work.declared, **work.keys.note})
 
 
 def write(work: Work, files: Mapping[str, str]) -> None:

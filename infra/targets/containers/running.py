@@ -107,7 +107,7 @@ class Work:
     @property
     def keys(self) -> Keys:
         """What the server should have read."""
-        return applied.declared(self.spec, self.site, self.secrets)
+        return self.contents.keys
 
     @property
     def contents(self) -> contents.Work:

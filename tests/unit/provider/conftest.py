@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent import futures
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -37,14 +38,22 @@ def engine() -> Iterator[tuple[Engine, str]]:
     server.stop(None)
 
 
+@contextmanager
+def started(engine_address: str, *program: str) -> Iterator[tuple[subprocess.Popen[str], Any]]:
+    """A plugin of its own, or what Python is told to run for one, and a stub of it; killed at the end."""
+    argv = [sys.executable, *(program or ("-m", "infra.provider")), engine_address]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{int(process.stdout.readline())}") as channel:
+            yield process, provider_pb2_grpc.ResourceProviderStub(channel)
+    finally:
+        process.kill()
+        process.communicate()
+
+
 @pytest.fixture(scope="module")
 def plugin(engine: tuple[Engine, str]) -> Iterator[Any]:
     """A stub of the running plugin."""
-    process = subprocess.Popen([sys.executable, "-m", "infra.provider", engine[1]], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    port = int(process.stdout.readline())
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield provider_pb2_grpc.ResourceProviderStub(channel)
-    process.terminate()
-    process.wait(timeout=10)
-    process.stdout.close()
+    with started(engine[1]) as (_, stub):
+        yield stub

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import grpc
 import pytest
 from google.protobuf import empty_pb2
-from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
+from pulumi.runtime.proto import provider_pb2
 
 from infra.changes import Change
 from infra.provider.handler import Converged, Handler, Observed, Operation, Property, Values
@@ -20,6 +17,7 @@ from infra.provider.protocol import CirclePayProvider
 from infra.provider.values import SIGNATURE, UNKNOWN, plain_map, wrapped_map
 from infra.tunnels import TunnelError
 from tests.support.placements import wait_until
+from tests.unit.provider.conftest import started
 
 TOKEN = "circlepay:index:Example"
 URN = f"urn:pulumi:test::circlepay::circlepay:index:Parent${TOKEN}::a name::with colons"
@@ -204,37 +202,23 @@ def test_cancel_reaches_what_runs(provider: CirclePayProvider) -> None:
     assert [answer.id for answer in answers] == ["id of patient"]
 
 
-@contextmanager
-def killed_at_the_end(process: subprocess.Popen[str]) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        process.kill()
-
-
 def test_a_signal_reaches_what_runs_and_what_exits_is_answered(engine: Any) -> None:
     """In a process of its own, as Pulumi ends it."""
     code = (
         "import sys; from infra.provider.protocol import serve; from tests.unit.provider.test_calls import TOKEN, Example;"
         " serve({TOKEN: Example()}, '1', sys.argv[1])"
     )
-    with (
-        subprocess.Popen([sys.executable, "-c", code, engine[1]], stdout=subprocess.PIPE, text=True) as process,
-        killed_at_the_end(process),
-    ):
-        assert process.stdout is not None
-        with grpc.insecure_channel(f"127.0.0.1:{int(process.stdout.readline())}") as channel:
-            stub = provider_pb2_grpc.ResourceProviderStub(channel)
+    with started(engine[1], "-c", code) as (process, stub):
 
-            def creation(name: str) -> provider_pb2.CreateRequest:
-                return provider_pb2.CreateRequest(urn=URN, properties=written({**INPUTS, "name": name}))
+        def creation(name: str) -> provider_pb2.CreateRequest:
+            return provider_pb2.CreateRequest(urn=URN, properties=written({**INPUTS, "name": name}))
 
-            with pytest.raises(grpc.RpcError) as raised:
-                stub.Create(creation("exits"), timeout=PATIENCE / 2)
-            assert raised.value.code() is grpc.StatusCode.INTERNAL
-            assert "unexpected SystemExit" in raised.value.details()
-            waiting = stub.Create.future(creation("patient"))
-            wait_until(lambda: "waiting" in engine[0].messages)
-            process.terminate()
-            assert waiting.result(timeout=PATIENCE / 2).id == "id of patient"
+        with pytest.raises(grpc.RpcError) as raised:
+            stub.Create(creation("exits"), timeout=PATIENCE / 2)
+        assert raised.value.code() is grpc.StatusCode.INTERNAL
+        assert "unexpected SystemExit" in raised.value.details()
+        waiting = stub.Create.future(creation("patient"))
+        wait_until(lambda: "waiting" in engine[0].messages)
+        process.terminate()
+        assert waiting.result(timeout=PATIENCE / 2).id == "id of patient"
         assert process.wait(timeout=PATIENCE / 2) == 0

@@ -14,36 +14,19 @@ import grpc
 import psutil
 import pytest
 from google.protobuf import empty_pb2
-from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
+from pulumi.runtime.proto import provider_pb2
 
 from infra.provider.resource_types import handlers
 from infra.provider.values import wrapped_map
 from infra.version import VERSION
 from tests.support.placements import wait_until
+from tests.unit.provider.conftest import started
 
 URN = "urn:pulumi:test::circlepay::circlepay:index:RedisParameters::{}"
 SOON = 5.0
 """Seconds within which a call that waits for nothing is answered, on a busy machine too; a blocked one takes ten."""
 BLOCKED = 40
 """More calls than a pool of threads made for the machine's cores would take."""
-
-
-@contextmanager
-def started(engine_address: str) -> Iterator[tuple[subprocess.Popen[str], Any]]:
-    """A plugin of its own and a stub of it, killed at the end."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "infra.provider", engine_address],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    try:
-        with grpc.insecure_channel(f"127.0.0.1:{int(process.stdout.readline())}") as channel:
-            yield process, provider_pb2_grpc.ResourceProviderStub(channel)
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def creation(port: int, number: int = 0) -> provider_pb2.CreateRequest:
