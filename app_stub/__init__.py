@@ -1,1 +1,1 @@
-"""A stand-in for the application: knowing only the env file, it proves both services by SQLAlchemy and redis-py."""
+"""A stand-in for the application: from the env file alone it checks both services through SQLAlchemy and redis-py."""

@@ -1,4 +1,4 @@
-"""`python -m app_stub --env-file .env.local`: JSON on standard output; exit code 0 when all is well, else 1."""
+"""`python -m app_stub --env-file .env.local`: JSON on standard output; exit code 0 when every check passed, else 1."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="app_stub", description="Prove that the services of an env file work for an application."
+        prog="app_stub", description="Check that the services of an env file work for an application."
     )
     parser.add_argument(
-        "--env-file", type=Path, default=Path(".env.local"), help="the only thing that is read (default: .env.local)"
+        "--env-file", type=Path, default=Path(".env.local"), help="the env file, the only input (default: .env.local)"
     )
     parser.add_argument(
         "--serve", action="store_true", help="answer /healthz on loopback instead of running the checks once"

@@ -1,4 +1,4 @@
-"""Whether the models and the schema agree, by Alembic's comparison with types and server defaults."""
+"""Compares models and schema by Alembic's autogenerate, with types and server defaults."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REDUNDANT = frozenset(
         "idx_transactions_transaction_hash",
     }
 )
-"""Indexes covered by a unique constraint's own index: a stack may drop them, and the application does not mind."""
+"""Indexes covered by the index of a unique constraint: a stack may drop them without effect on the application."""
 
 
 def differences(connection: Connection) -> list[str]:
@@ -36,7 +36,7 @@ def differences(connection: Connection) -> list[str]:
 
 
 def _flat(operations: list[Any]) -> Iterator[tuple[Any, ...]]:
-    """Alembic groups what happens to one table's columns in a list of its own."""
+    """Alembic groups the operations on one table's columns in a nested list."""
     for operation in operations:
         if isinstance(operation, list):
             yield from operation

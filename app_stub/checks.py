@@ -1,7 +1,7 @@
-"""What the stand-in proves, one function per promise.
+"""The checks of the stand-in, one function each.
 
-All rows live inside one transaction that is rolled back, and the cache key is removed, so that it can run on production
-and leave nothing behind (sequences advance: PostgreSQL never takes that back).
+All rows are written in one transaction that is rolled back, and the cache key is deleted, so that the checks can run in
+production without leaving anything behind (except that sequences advance, which PostgreSQL never rolls back).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Outcome:
-    """One check. seconds: wall clock. detail: what was seen; never a secret."""
+    """One check. seconds: wall clock. detail: what was observed; never a secret."""
 
     name: str
     passed: bool
@@ -55,12 +55,12 @@ class Report:
         return asdict(self)
 
 
-class BrokenPromiseError(Exception):
-    """A promise that was not kept; the text says what was seen instead."""
+class CheckFailedError(Exception):
+    """A failed check; the text says what was observed instead."""
 
 
 def run(environment: Environment) -> Report:
-    """Every check, each on its own feet: one that fails hides none of the others."""
+    """Runs every check; one that fails does not hide the others."""
     recorder = _Recorder(environment)
     recorder.check("environment", lambda: _environment(environment))
     engine = recorder.check("database url", lambda: services.database(environment))
@@ -80,15 +80,15 @@ class _Recorder:
         self.environment = environment
         self.outcomes: list[Outcome] = []
 
-    def check(self, name: str, promise: Callable[[], T]) -> T | None:
-        """Run one check and write down how it went; its result, or None when it failed."""
+    def check(self, name: str, step: Callable[[], T]) -> T | None:
+        """Run one check and record its outcome; returns its result, or None when it failed."""
         started = time.perf_counter()
         result: T | None = None
         passed = True
         try:
-            result = promise()
+            result = step()
             detail = result if isinstance(result, str) else ""
-        except Exception as error:  # whatever happens is an answer: the report must come out in every case
+        except Exception as error:  # any failure is a result: the report must be printed in every case
             passed, detail = False, _first_line(error)
         seconds = round(time.perf_counter() - started, 4)
         self.outcomes.append(Outcome(name, passed, redact(detail, self.environment), seconds))
@@ -100,7 +100,7 @@ def _first_line(error: Exception) -> str:
     text_of = str(cause).strip().splitlines()
     return (
         text_of[0]
-        if isinstance(error, BrokenPromiseError)
+        if isinstance(error, CheckFailedError)
         else f"{type(cause).__name__}: {text_of[0] if text_of else ''}"
     )
 
@@ -142,7 +142,7 @@ def _row_checks(recorder: _Recorder, session: Session, user: User) -> None:
 
 
 def _in_savepoint(step: Callable[[Session, User], str], session: Session, user: User) -> str:
-    """A step that fails must not take the transaction of the following ones with it."""
+    """A failing step must not abort the transaction of the following ones."""
     with session.begin_nested():
         return step(session, user)
 
@@ -150,7 +150,7 @@ def _in_savepoint(step: Callable[[Session, User], str], session: Session, user: 
 def _environment(environment: Environment) -> str:
     found = problems(environment)
     if found:
-        raise BrokenPromiseError("; ".join(found))
+        raise CheckFailedError("; ".join(found))
     return f"{environment.values['ENVIRONMENT']}, {len(environment.values)} keys"
 
 
@@ -160,14 +160,16 @@ def _role(connection: Connection) -> str:
     )
     name, powerful = connection.execute(statement).one()
     if powerful:
-        raise BrokenPromiseError(f"the application connects as {name}, which may do more than use its own tables")
+        raise CheckFailedError(
+            f"the application connects as {name}, which has more privileges than using the application's tables"
+        )
     return f"connected as {name}"
 
 
 def _schema(connection: Connection) -> str:
     found = agreement.differences(connection)
     if found:
-        raise BrokenPromiseError("; ".join(found))
+        raise CheckFailedError("; ".join(found))
     return "models and schema agree"
 
 
@@ -219,9 +221,7 @@ def _unique_chain(session: Session, user: User) -> str:
         name = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
         _expect("the violated constraint", name, "uq_user_chain")
         return "a second wallet on the same chain is refused by uq_user_chain"
-    raise BrokenPromiseError(
-        "a second wallet of the same user on the same chain was accepted: uq_user_chain is missing"
-    )
+    raise CheckFailedError("a second wallet of the same user on the same chain was accepted: uq_user_chain is missing")
 
 
 def _transaction(session: Session, user: User) -> str:
@@ -256,14 +256,14 @@ def _kyc_document(session: Session, user: User) -> str:
 
 
 def _updated_at(session: Session, model: type[User | Wallet | KycDocument], mine: ColumnElement[bool]) -> str:
-    """An update that tries to keep an old `updated_at` must find the transaction's own time there afterwards."""
+    """The trigger must replace an old `updated_at` in an update by the transaction's time."""
     session.execute(
         update(model).where(mine).values(updated_at=LONG_AGO), execution_options={"synchronize_session": False}
     )
     now = session.scalar(select(func.current_timestamp()))
     rows = session.scalars(select(model.updated_at).where(mine)).all()
     if not rows or any(row != now for row in rows):
-        raise BrokenPromiseError(f"the trigger of {model.__tablename__} did not set updated_at")
+        raise CheckFailedError(f"the trigger of {model.__tablename__} did not set updated_at")
     return f"set by the trigger on {len(rows)} row(s)"
 
 
@@ -272,13 +272,13 @@ def _nothing_left(connection: Connection, user: object) -> str:
         return "nothing was written"
     left = connection.scalar(select(func.count()).select_from(User).where(User.email.like("%@app-stub.invalid")))
     if left:
-        raise BrokenPromiseError(f"{left} row(s) of this program are in users")
+        raise CheckFailedError(f"{left} row(s) of this program are in users")
     return "every row was rolled back"
 
 
 def _ping(cache: Redis) -> str:
     if cache.ping() is not True:
-        raise BrokenPromiseError("PING was not answered with PONG")
+        raise CheckFailedError("PING was not answered with PONG")
     return "PONG"
 
 
@@ -289,7 +289,7 @@ def _cached_balance(cache: Redis) -> str:
         _expect("the cached balance", Decimal(str(cache.get(key))), BALANCE)
         left = int(str(cache.ttl(key)))
         if not 0 < left <= BALANCE_SECONDS:
-            raise BrokenPromiseError(f"the cached balance expires in {left} s instead of {BALANCE_SECONDS} s")
+            raise CheckFailedError(f"the cached balance expires in {left} s instead of {BALANCE_SECONDS} s")
     finally:
         with suppress(RedisError):
             cache.delete(key)
@@ -298,11 +298,11 @@ def _cached_balance(cache: Redis) -> str:
 
 def _expect(what: str, observed: object, expected: object) -> None:
     if observed != expected:
-        raise BrokenPromiseError(f"{what} is {observed!r}, expected {expected!r}")
+        raise CheckFailedError(f"{what} is {observed!r}, expected {expected!r}")
 
 
 def alive(environment: Environment) -> dict[str, str]:
-    """Both services asked for the least: `ok` or why not, by service."""
+    """A minimal request to both services: `ok` or the error, by service."""
     return {
         "database": _answer(environment, lambda: _select_one(environment)),
         "redis": _answer(environment, lambda: _ping_once(environment)),
@@ -312,7 +312,7 @@ def alive(environment: Environment) -> dict[str, str]:
 def _answer(environment: Environment, question: Callable[[], None]) -> str:
     try:
         question()
-    except (SQLAlchemyError, RedisError, OSError, ValueError, BrokenPromiseError) as error:
+    except (SQLAlchemyError, RedisError, OSError, ValueError, CheckFailedError) as error:
         return redact(_first_line(error), environment)
     return "ok"
 

@@ -1,4 +1,4 @@
-"""The env file, read the way an application reads it: python-dotenv, nothing else."""
+"""Reads the env file as an application does, with python-dotenv."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ REQUIRED = (
     "LOG_LEVEL",
 )
 SUPPLIED = ("CIRCLE_SANDBOX_API_KEY", "CIRCLE_ENTITY_SECRET")
-"""Keys that must be there, but may be empty outside production."""
+"""Keys that must be present, but may be empty outside production."""
 
 LOG_LEVELS = frozenset({"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"})
 
 
 class EnvironmentFileError(Exception):
-    """The env file cannot be used at all; the text says why and holds no value of it."""
+    """The env file cannot be used; the text says why, without any value of the file."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """What the env file says. The values stay out of `repr`."""
+    """The content of the env file. Its values are not in `repr`."""
 
     values: Mapping[str, str]
 
@@ -65,7 +65,7 @@ def load(path: Path) -> Environment:
 
 
 def problems(environment: Environment) -> list[str]:
-    """What an application would stumble over, one sentence each; never a value."""
+    """Problems of the env file for an application, one sentence each; never a value."""
     values = environment.values
     production = values.get("ENVIRONMENT") == "production"
     found = [f"{key} is missing or empty" for key in REQUIRED if not values.get(key)]
@@ -88,7 +88,7 @@ def problems(environment: Environment) -> list[str]:
 
 
 def redact(text: str, environment: Environment) -> str:
-    """The text without any secret of the environment: drivers put parts of a URL into their messages."""
+    """The text with every secret of the environment masked: drivers include parts of a URL in their messages."""
     secrets = {environment.values.get(key, "") for key in ("SECRET_KEY", "JWT_SECRET_KEY", *SUPPLIED)}
     for key in ("DATABASE_URL", "REDIS_URL"):
         url = environment.values.get(key, "")

@@ -39,11 +39,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(payload)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: a health check every second is no news."""
+        """Logs nothing: health checks arrive every second."""
 
 
 def server(environment: Environment, port: int) -> ThreadingHTTPServer:
-    """A server bound to loopback, not yet serving. port 0 takes any free one. Raises OSError when it is taken."""
+    """A server bound to loopback, not yet serving. port: 0 for any free one. Raises OSError when it is in use."""
     bound = ThreadingHTTPServer((HOST, port), partial(_Handler, environment))
     bound.daemon_threads = True
     return bound

@@ -1,7 +1,7 @@
 """The application's view of the four tables, as SQLAlchemy 2 models.
 
-They carry everything Alembic can compare (types, nullability, defaults, indexes, unique constraints, foreign keys), so
-that a schema that drifts from what the application expects is seen by `app_stub.agreement`.
+They declare everything that Alembic can compare (types, nullability, defaults, indexes, unique constraints, foreign keys),
+so that `app_stub.agreement` detects a schema that differs from what the application expects.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NAMING = {
     "uq": "%(table_name)s_%(column_0_name)s_key",
     "fk": "%(table_name)s_%(column_0_name)s_fkey",
 }
-"""The names PostgreSQL gives by itself, which is how the schema was written."""
+"""PostgreSQL's own default names, which the schema uses."""
 
 Moment = TIMESTAMP(timezone=True)
 Money = Numeric(18, 6)
@@ -140,7 +140,7 @@ class Transaction(Base):
 
 
 class KycDocument(Base):
-    """A document a user handed in to be identified, and what came of it."""
+    """An identity document that a user submitted, and the result of its verification."""
 
     __tablename__ = "kyc_documents"
     __table_args__ = (

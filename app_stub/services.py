@@ -16,7 +16,7 @@ TIMEOUT = 5
 
 
 def database(environment: Environment) -> Engine:
-    """An engine on DATABASE_URL. Raises sqlalchemy.exc.ArgumentError when it is no URL."""
+    """An engine on DATABASE_URL. Raises sqlalchemy.exc.ArgumentError when it is not a URL."""
     url = make_url(environment.database_url).set(drivername="postgresql+psycopg")
     return create_engine(
         url,
@@ -27,7 +27,7 @@ def database(environment: Environment) -> Engine:
 
 
 def cache(environment: Environment) -> Redis:
-    """A client on REDIS_URL that tries once: a server that is down is told at once. Raises ValueError on a bad URL."""
+    """A client on REDIS_URL without retries: a server that is down is reported at once. Raises ValueError on a bad URL."""
     return Redis.from_url(
         environment.redis_url,
         decode_responses=True,

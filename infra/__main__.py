@@ -10,23 +10,23 @@ from pathlib import Path
 import pulumi
 
 MESSAGE_WAS_SHOWN = 32
-"""The language host's exit code for «the user has been told»: it then adds no words of its own about a crash."""
+"""The language host's exit code for «the message was shown»: it then adds no message of its own about a crash."""
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
-# `main: infra/` puts this folder itself on the path, where `cache` or `settings` would shadow anybody's module of that name.
+# `main: infra/` puts this folder itself on the path, where `cache` or `settings` would shadow other modules of that name.
 sys.path[:] = [
     str(PROJECT_ROOT),
     *(entry for entry in sys.path if Path(entry or ".").resolve() != PROJECT_ROOT / "infra"),
 ]
 
-# This program lives for half a second and imports all the while: no garbage to look for, no plugins of pydantic's to search for.
+# This program runs for half a second, mostly imports: it needs neither garbage collection nor pydantic plugins.
 gc.disable()
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
-from infra.debug_messages import hide_values  # noqa: E402
+from infra.declarations.debug_messages import hide_values  # noqa: E402
 from infra.deployment import deploy  # noqa: E402
 from infra.errors import CirclePayError  # noqa: E402
-from infra.settings import load  # noqa: E402
+from infra.settings.loading import load  # noqa: E402
 
 
 def main() -> None:

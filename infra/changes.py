@@ -1,7 +1,7 @@
-"""Change: one statement or action with its reason, and how a list of them is shown.
+"""Change: one statement or action with its reason. Finding: something that only a person can decide.
 
-Computing changes is pure: facts + declared -> list, empty when nothing differs. Running them is the business of whoever
-knows the server (a PostgreSQL connection, a Redis client, a process); this module only says what a change is.
+Computing changes is pure: facts + declared -> list, empty when nothing differs. They are run by the module that knows the
+server (a PostgreSQL connection, a Redis client, a process).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Effect(StrEnum):
 
 
 class ShownChange(TypedDict):
-    """A Change as people and machines read it: in previews, in `--json`, in the stack's outputs. No secrets."""
+    """A Change without its statement: for previews, `--json` and the stack's outputs. No secrets."""
 
     subject: str
     action: str
@@ -36,17 +36,17 @@ class ShownChange(TypedDict):
 
 @dataclass(frozen=True)
 class Change:
-    """One statement or action that makes a server more like what was declared.
+    """One statement or action that brings a server closer to its declaration.
 
-    subject: what is changed, in the field's terms: `index public.idx_users_email`, `role circlepay_user`.
+    subject: the object that is changed: `index public.idx_users_email`, `role circlepay_user`.
     action: one verb: create, alter, drop, grant, revoke, enable, set, start, restart, write, delete, adopt.
     reason: why, naming the observed and the declared value. Never a secret.
     lock: the strongest lock it takes and on what (`ACCESS EXCLUSIVE on public.users`), or `none`.
     effect: live, reload or restart.
-    reversible: whether it can be taken back without a backup.
-    statement: what is sent to PostgreSQL, or None where the change is not SQL. It may hold verifiers, so it is never shown.
-    command: what is sent to a Redis server, as its words; empty where the change is not a Redis command. Never shown either.
-    transactional: False for what PostgreSQL refuses inside a transaction (CREATE DATABASE, CREATE INDEX CONCURRENTLY).
+    reversible: whether it can be undone without a backup.
+    statement: sent to PostgreSQL; None where the change is not SQL. It may hold verifiers, so it is never printed.
+    command: sent to Redis, as separate words; empty where the change is not a Redis command. Never printed either.
+    transactional: False where PostgreSQL refuses it inside a transaction (CREATE DATABASE, CREATE INDEX CONCURRENTLY).
     """
 
     subject: str
@@ -59,7 +59,7 @@ class Change:
     command: tuple[str, ...] = ()
     transactional: bool = True
 
-    def shown(self) -> ShownChange:
+    def as_dict(self) -> ShownChange:
         """The change without its statement: safe to print, to log and to keep in the state."""
         return ShownChange(
             subject=self.subject,
@@ -73,10 +73,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something observed that `up` will not change by itself: structural drift, a redundant index, a known limit.
+    """Something observed that `up` does not change by itself: structural drift, a redundant index, a known limit.
 
-    subject: the object. problem: what was observed against what was declared. cost: what it costs, with units, or empty.
-    remedy: the migration, setting or command that would settle it.
+    subject: the object. problem: the observed and the declared state. cost: with units, or empty. remedy: the migration,
+    setting or command that would resolve it.
     """
 
     subject: str
@@ -84,18 +84,18 @@ class Finding:
     remedy: str
     cost: str = ""
 
-    def shown(self) -> dict[str, str]:
+    def as_dict(self) -> dict[str, str]:
         """The finding as plain strings, for outputs and `--json`."""
         return {"subject": self.subject, "problem": self.problem, "cost": self.cost, "remedy": self.remedy}
 
 
 def describe(change: ShownChange) -> str:
-    """One line a person can read: «create index public.idx — is missing [SHARE on public.users; live; reversible]»."""
-    taken_back = "reversible" if change["reversible"] else "cannot be taken back"
+    """One line for people: «create index public.idx — is missing [SHARE on public.users; live; reversible]»."""
+    reversible = "reversible" if change["reversible"] else "not reversible"
     lock = "no lock" if change["lock"] == "none" else change["lock"]
-    return f"{change['action']} {change['subject']} — {change['reason']} [{lock}; {change['effect']}; {taken_back}]"
+    return f"{change['action']} {change['subject']} — {change['reason']} [{lock}; {change['effect']}; {reversible}]"
 
 
-def shown(changes: Iterable[Change]) -> list[ShownChange]:
+def as_dicts(changes: Iterable[Change]) -> list[ShownChange]:
     """Every change without its statement, in the order given."""
-    return [change.shown() for change in changes]
+    return [change.as_dict() for change in changes]

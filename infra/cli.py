@@ -14,11 +14,12 @@ from typing import Any, TypeVar
 
 import click
 
+from infra.endpoint import SERVERS
 from infra.errors import CirclePayError
 from infra.version import VERSION
+from tools.running import ToolError, say
 
 DONE, FAILED, DIFFERS = 0, 1, 2
-SERVER_NAMES = ("postgres", "redis")
 MOST_ROUNDS = 100_000
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -55,7 +56,7 @@ class Verbs(click.Group):
 def cli() -> None:
     """Look after a CirclePay stack: PostgreSQL and Redis.
 
-    `make up` brings a stack up and mends it; these verbs look at it and work with it.
+    `up` brings a stack up and repairs it; the other verbs look at it and work with it.
 
     Exit codes: 0 done, 1 failed, 2 drift or findings.
     """
@@ -69,8 +70,46 @@ def _print_json(value: object) -> None:
 
 @cli.command()
 @stack_option
+def up(stack: str) -> int:
+    """Bring a stack up, or repair drift, and end with a summary.
+
+    Makes the stack where there is none, and goes on where a run was killed.
+    """
+    from infra.operations import up as operation
+
+    return FAILED if operation.run(stack) else _print_summary(stack, as_json=False)
+
+
+@cli.command()
+@stack_option
+@click.option(
+    "--data",
+    envvar="DATA",
+    default="keep",
+    metavar="keep|delete",
+    show_default=True,
+    show_envvar=True,
+    help="Delete the data too, and the passwords made for it.",
+)
+@click.option(
+    "--confirm",
+    envvar="CONFIRM",
+    default="",
+    metavar="WORD",
+    show_envvar=True,
+    help="The word `delete` answers beforehand what --data delete asks on a terminal.",
+)
+def down(stack: str, data: str, confirm: str) -> int:
+    """Stop the servers and keep the data, or delete it."""
+    from infra.operations import down as operation
+
+    return FAILED if operation.run(stack, data=data, confirm=confirm) else DONE
+
+
+@cli.command()
+@stack_option
 @json_option
-@click.option("--server", type=click.Choice(SERVER_NAMES), multiple=True, help="Only this server; may be repeated.")
+@click.option("--server", type=click.Choice(SERVERS), multiple=True, help="Only this server; may be repeated.")
 @click.option("--query", "names", multiple=True, help="Only the query of this name; may be repeated.")
 @click.option("--explain", is_flag=True, help="Say how to read each answer.")
 @click.option("--watch", type=click.FloatRange(min=0.1), help="Ask again every so many seconds.")
@@ -101,7 +140,7 @@ def monitor(  # noqa: PLR0917  (one parameter per option)
     for number in range(rounds):
         if number:
             time.sleep(watch or 0)
-        found = operation.run(view, server or SERVER_NAMES, names)
+        found = operation.run(view, server or SERVERS, names)
         if as_json:
             _print_json([table.as_dict() for table in found])
         else:
@@ -141,9 +180,7 @@ def status(stack: str, as_json: bool, drift: bool, strict: bool) -> int:
 
 @cli.command()
 @stack_option
-@click.option(
-    "--server", type=click.Choice(SERVER_NAMES), multiple=True, help="Whose log; may be repeated [default: both]."
-)
+@click.option("--server", type=click.Choice(SERVERS), multiple=True, help="Whose log; may be repeated [default: both].")
 @click.option(
     "--lines", type=click.IntRange(0, 100_000), default=50, show_default=True, help="How many of the last lines."
 )
@@ -157,27 +194,17 @@ def logs(stack: str, server: tuple[str, ...], lines: int, follow: bool) -> int:
     from infra.operations import stack as stacks
 
     view = stacks.load(stack)
-    found = {name: operation.of(view.server(name), stack) for name in server or SERVER_NAMES}
-    several = len(found) > 1
-    if follow:
-        for name, line in operation.follow(found, lines):
-            click.echo(f"{name:<8} | {line}" if several else line)
-        return DONE
-    titles = {name: log.title() for name, log in found.items()}
-    for name, log in found.items():
-        if several:
-            click.echo(f"==> {name}: {titles[name]} <==")
-        for line in log.last_lines(lines):
-            click.echo(line)
+    servers = {name: view.server(name) for name in server or SERVERS}
+    found = {name: each.target.log(each.location) for name, each in servers.items()}
+    for line in operation.shown(found, lines, following=follow):
+        click.echo(line)
     return DONE
 
 
 @cli.command()
 @stack_option
 @json_option
-@click.option(
-    "--server", type=click.Choice(SERVER_NAMES), multiple=True, help="Which one; may be repeated [default: both]."
-)
+@click.option("--server", type=click.Choice(SERVERS), multiple=True, help="Which one; may be repeated [default: both].")
 def restart(stack: str, as_json: bool, server: tuple[str, ...]) -> int:
     """Restart servers with the settings of the last `up`, and wait until they answer.
 
@@ -188,7 +215,7 @@ def restart(stack: str, as_json: bool, server: tuple[str, ...]) -> int:
 
     view = stacks.load(stack)
     versions = {}
-    for name in server or SERVER_NAMES:
+    for name in server or SERVERS:
         versions[name] = operation.run(view, name, progress=lambda text: click.echo(text, err=True))
         if not as_json:
             click.echo(f"{name} {versions[name]} is up on {view.server(name).endpoint}")
@@ -241,25 +268,10 @@ def redis_cli(stack: str, words: tuple[str, ...]) -> int:
     if words:
         click.echo(clients.run_redis(view.redis_login(), words))
         return DONE
-    for answer in clients.redis_lines(view.redis_login(), _typed(str(view.server("redis").endpoint))):
+    for answer in clients.redis_lines(view.redis_login(), clients.typed(str(view.server("redis").endpoint))):
         if answer:
             click.echo(answer)
     return DONE
-
-
-def _typed(place: str) -> Any:
-    """Lines from the terminal with a prompt and history, or from a pipe without."""
-    if not sys.stdin.isatty():
-        yield from sys.stdin
-        return
-    import readline  # noqa: F401  (line editing of input())
-
-    while True:
-        try:
-            yield input(f"{place}> ")
-        except EOFError:
-            click.echo()
-            return
 
 
 @cli.command()
@@ -267,6 +279,10 @@ def _typed(place: str) -> Any:
 @json_option
 def summary(stack: str, as_json: bool) -> int:
     """Say what the last `up` created or changed and why, where everything is, and what to type next."""
+    return _print_summary(stack, as_json=as_json)
+
+
+def _print_summary(stack: str, *, as_json: bool) -> int:
     from infra.operations import display
     from infra.operations import summary as operation
 
@@ -300,14 +316,18 @@ def findings(stack: str, as_json: bool) -> int:
 @cli.command()
 @stack_option
 @json_option
-def preview(stack: str, as_json: bool) -> int:
+@click.option("--create", is_flag=True, help="Make the stack first where there is none, as `up` does.")
+def preview(stack: str, as_json: bool, create: bool) -> int:
     """List what an `up` would change: reason, lock, reload or restart, and whether it can be taken back.
 
     Nothing is touched. Exit code 2 when there is anything to change.
     """
     from infra.operations import display
     from infra.operations import preview as operation
+    from infra.operations import up as ups
 
+    if create:
+        ups.create(stack)
     found = operation.run(stack)
     if as_json:
         _print_json([item.as_dict() for item in found])
@@ -345,7 +365,7 @@ def purge(confirm: str) -> int:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The console script: runs the command and leaves with its exit code."""
+    """Runs the command and leaves with its exit code."""
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -353,11 +373,11 @@ def run(arguments: list[str]) -> int:
     """The command's exit code; errors are told on standard error, with --json as JSON on standard output."""
     try:
         result = cli.main(arguments, prog_name="circlepay", standalone_mode=False)
-    except CirclePayError as error:
-        if "--json" in arguments:
+    except (CirclePayError, ToolError) as error:
+        if "--json" in arguments and isinstance(error, CirclePayError):
             _print_json(error.as_dict())
         else:
-            click.echo(f"circlepay: {error.message}", err=True)
+            say(str(error))
         return FAILED
     except click.exceptions.Abort:
         return 130
@@ -368,3 +388,7 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     return result if isinstance(result, int) else DONE
+
+
+if __name__ == "__main__":
+    main()

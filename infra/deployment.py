@@ -11,7 +11,8 @@ import pulumi
 
 from infra.declarations import cache, credentials, database, env_file, outputs, servers, verification
 from infra.declarations.stack import Stack
-from infra.settings import Settings, warnings
+from infra.settings.model import Settings
+from infra.settings.rules import warnings
 
 
 def deploy(name: str, settings: Settings, project_root: Path) -> outputs.Outputs:

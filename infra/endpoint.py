@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+SERVERS = ("postgres", "redis")
+"""The servers of a stack, by the names that outputs, options and checks call them."""
+
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a server listens, as seen by whoever holds this value.
+    """The address at which this process reaches a server.
 
-    host: a name or an address. port: 1..65535. behind: in words, what a tunnel leads to; empty without one.
+    host: a name or an address. port: 1..65535. behind: for messages, the remote end of a tunnel; empty without one.
     """
 
     host: str
@@ -22,7 +25,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Login:
-    """A server, and who to be there.
+    """A server, and the credentials to log in with.
 
     user: the role or user name; empty for Redis without ACL users. password: kept out of `repr`.
     database: the database's name; empty where there is none.

@@ -10,15 +10,15 @@
     ├── PublishError       the gate in front of the env file
     └── VerificationError  checks that did not pass
 
-Each says what was being done (operation), to what (path), what went wrong (cause) and what to do (hint), so that a
-message read at three in the morning is enough to act on.
+Each names what was being done (operation), to what (path), what went wrong (cause) and what to do (hint), so that the
+message alone is enough to act on.
 """
 
 from __future__ import annotations
 
 
 class CirclePayError(Exception):
-    """The root of every error raised on purpose by this package.
+    """The base class of every error that this package raises deliberately.
 
     operation: what was being done, as a phrase ("start postgres").
     path: the setting, file, folder, server or object it was done to.
@@ -35,7 +35,7 @@ class CirclePayError(Exception):
 
     @property
     def message(self) -> str:
-        """All four parts on one line: «operation: path: cause (hint)»."""
+        """«operation: path: cause», and the hint, if any, on a second line after `->`."""
         text = f"{self.operation}: {self.path}: {self.cause}"
         return f"{text}\n  -> {self.hint}" if self.hint else text
 
@@ -55,7 +55,7 @@ class SettingsError(CirclePayError):
 
 
 class TargetError(CirclePayError):
-    """The place where servers run refused: a taken port, a foreign folder, a full disk, missing binaries."""
+    """A problem where servers run: a port in use, a folder of another owner, a full disk, missing programs."""
 
 
 class ServerError(CirclePayError):
@@ -75,7 +75,7 @@ class CacheError(CirclePayError):
 
 
 class PublishError(CirclePayError):
-    """The publish gate stayed shut; the previous env file is as it was."""
+    """A check of the publish gate failed; the previous env file is unchanged."""
 
 
 class VerificationError(CirclePayError):

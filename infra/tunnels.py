@@ -1,7 +1,7 @@
-"""Ways to servers and engines on another machine: `ssh -L`, for as long as the process that asked for one lives.
+"""SSH tunnels (`ssh -L`) to servers and engines on another machine, open for as long as the calling process lives.
 
-The other machine publishes nothing beyond its loopback for it. ssh is the user's own: its configuration, keys, agent and
-known hosts decide, and it never asks anything.
+The other machine publishes nothing beyond its loopback. The user's own ssh is used with its configuration, keys, agent
+and known hosts; it never prompts.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from infra.errors import ServerError
 
 SCHEME = "ssh"
 DEFAULT_SOCKET = "/var/run/docker.sock"
-PATIENCE = 30.0
-"""Seconds until a way must be there."""
-POLL = 0.02
+OPEN_TIMEOUT = 30.0
+"""Seconds until a tunnel must be open."""
+POLL_INTERVAL = 0.02
+"""Seconds."""
 OPTIONS = {
     "BatchMode": "yes",
     "ConnectTimeout": "10",
@@ -38,14 +39,14 @@ FAMILIES = {True: socket.AF_UNIX, False: socket.AF_INET}
 
 
 class TunnelError(ServerError):
-    """There is no way to the other machine, so nobody knows what is there."""
+    """The other machine cannot be reached by ssh, so the state of everything on it is unknown."""
 
 
 @dataclass
 class _Tunnel:
-    """One ssh at work. here: where it listens on this machine, a path or `127.0.0.1:PORT`."""
+    """One running ssh. local: where it listens on this machine, a path or `127.0.0.1:PORT`."""
 
-    here: str
+    local: str
     process: subprocess.Popen[bytes]
     folder: tempfile.TemporaryDirectory[str] = field(repr=False)
 
@@ -66,42 +67,42 @@ _tunnels: dict[tuple[str, str], _Tunnel] = {}
 
 
 def is_remote(url: str) -> bool:
-    """Whether an engine's URL leads to another machine by ssh."""
+    """Whether an engine's URL points to another machine by ssh."""
     return urlsplit(url).scheme == SCHEME
 
 
 def with_configuration(url: str, path: str) -> str:
-    """The URL with the path of an ssh_config(5) to go by, for this module; nothing else understands that."""
+    """The URL with the path of an ssh_config(5) file to use; only this module understands that form."""
     return f"{url}?config={quote(path)}" if path and is_remote(url) else url
 
 
 def plain(url: str) -> str:
-    """The URL as everybody else writes it."""
+    """The URL without what with_configuration added, for other programs."""
     return url.partition("?")[0] if is_remote(url) else url
 
 
 def configuration(url: str) -> list[str]:
-    """Arguments of ssh that make it go by the URL's own ssh_config(5), if it has one."""
+    """Arguments that make ssh use the URL's own ssh_config(5) file, if it has one."""
     found = parse_qs(urlsplit(url).query).get("config", [])
     return ["-F", found[0]] if found else []
 
 
 def reach(host: str, port: int, via: str = "") -> Endpoint:
-    """Where this process reaches what listens there. via: `ssh://USER@HOST[:PORT]` of the machine it is seen from, or empty.
+    """Where this process reaches host and port as seen from the machine of `via` (`ssh://USER@HOST[:PORT]`, or empty).
 
-    Raises TunnelError when there is no way.
+    Raises TunnelError when no tunnel can be opened.
     """
     if not via:
         return Endpoint(host, port)
-    shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    here = _open(via, shown)
-    return Endpoint("127.0.0.1", int(here.rpartition(":")[2]), f"{shown} of {plain(via)}")
+    remote = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    local = _open(via, remote)
+    return Endpoint("127.0.0.1", int(local.rpartition(":")[2]), f"{remote} of {plain(via)}")
 
 
 def socket_of(url: str) -> str:
-    """A `unix://` URL of this machine for the engine of an `ssh://` one; its path, if any, is the socket there.
+    """A `unix://` URL on this machine for the engine of an `ssh://` URL, whose path, if any, is the socket there.
 
-    Raises TunnelError when there is no way.
+    Raises TunnelError when no tunnel can be opened.
     """
     return f"unix://{_open(url, urlsplit(url).path or DEFAULT_SOCKET)}"
 
@@ -116,33 +117,33 @@ def close() -> None:
 atexit.register(close)
 
 
-def _open(via: str, there: str) -> str:
+def _open(via: str, remote: str) -> str:
     with _guard:
-        found = _tunnels.get((via, there))
+        found = _tunnels.get((via, remote))
         if found is not None and found.alive:
-            return found.here
+            return found.local
         if found is not None:
             found.close()
-        _tunnels[via, there] = made = _start(via, there)
-        return made.here
+        _tunnels[via, remote] = started = _start(via, remote)
+        return started.local
 
 
-def _start(via: str, there: str) -> _Tunnel:
-    _refuse_nowhere(via)
+def _start(via: str, remote: str) -> _Tunnel:
+    _check_destination(via)
     folder = tempfile.TemporaryDirectory(prefix="circlepay-ssh-")
-    is_socket = there.startswith("/")
-    here = f"{folder.name}/engine.sock" if is_socket else f"127.0.0.1:{_free_port()}"
+    is_socket = remote.startswith("/")
+    local = f"{folder.name}/engine.sock" if is_socket else f"127.0.0.1:{_free_port()}"
     errors = Path(folder.name) / "errors"
     with errors.open("wb") as stream:
-        # `cat` ends with its input, so that ssh ends with whoever holds the other side of that pipe, however that ends.
+        # `cat` ends at the end of its input, so ssh ends when this process does, even if it is killed.
         process = subprocess.Popen(
-            argv(via, f"{here}:{there}"),
+            argv(via, f"{local}:{remote}"),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=stream,
             start_new_session=True,
         )
-    tunnel = _Tunnel(here, process, folder)
+    tunnel = _Tunnel(local, process, folder)
     try:
         _wait(tunnel, is_socket, via, errors)
     except BaseException:
@@ -152,15 +153,15 @@ def _start(via: str, there: str) -> _Tunnel:
 
 
 def argv(via: str, forward: str) -> list[str]:
-    """The ssh of one forward."""
+    """The ssh command line of one forward (`LOCAL:REMOTE`)."""
     options = [word for name, value in OPTIONS.items() for word in ("-o", f"{name}={value}")]
     return ["ssh", "-T", *options, *_destination(via, "-L", forward), "cat"]
 
 
-def _refuse_nowhere(via: str) -> None:
+def _check_destination(via: str) -> None:
     parts = urlsplit(via)
     if not parts.hostname or parts.password:
-        # The URL itself is not told: it may hold a password.
+        # The message leaves the URL out: it may hold a password.
         cause = "this is not ssh://USER@HOST[:PORT]"
         raise TunnelError("open a tunnel", "circlepay:docker.host", cause, "correct the setting")
 
@@ -172,14 +173,14 @@ def _free_port() -> int:
 
 
 def _wait(tunnel: _Tunnel, is_socket: bool, via: str, errors: Path) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not _listens(tunnel.here, is_socket):
+    deadline = time.monotonic() + OPEN_TIMEOUT
+    while not _listens(tunnel.local, is_socket):
         if not tunnel.alive or time.monotonic() > deadline:
             lines = [line.strip() for line in errors.read_text(errors="replace").splitlines() if line.strip()]
             cause = lines[-1] if lines else f"ssh ended with {tunnel.process.returncode}"
-            hint = f"see that this works: ssh -o BatchMode=yes {' '.join(_destination(via))} true"
+            hint = f"check that this command works: ssh -o BatchMode=yes {' '.join(_destination(via))} true"
             raise TunnelError("open a tunnel", plain(via), cause, hint)
-        time.sleep(POLL)
+        time.sleep(POLL_INTERVAL)
 
 
 def _destination(via: str, *more: str) -> list[str]:
@@ -189,8 +190,8 @@ def _destination(via: str, *more: str) -> list[str]:
     return [*configuration(via), *user, *port, *more, "--", str(parts.hostname)]
 
 
-def _listens(here: str, is_socket: bool) -> bool:
-    address: str | tuple[str, int] = here if is_socket else ("127.0.0.1", int(here.rpartition(":")[2]))
+def _listens(local: str, is_socket: bool) -> bool:
+    address: str | tuple[str, int] = local if is_socket else ("127.0.0.1", int(local.rpartition(":")[2]))
     with contextlib.suppress(OSError), socket.socket(FAMILIES[is_socket]) as client:
         client.connect(address)
         return True

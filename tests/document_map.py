@@ -10,23 +10,24 @@ come with it, and `up` starts them.
 
 from __future__ import annotations
 
-SCHEMA = "tests/acceptance/test_schema.py"
-DATABASE = "tests/acceptance/test_database.py"
-PRIVILEGES = "tests/acceptance/test_privileges.py"
-REDIS = "tests/acceptance/test_redis.py"
-ENV_FILE = "tests/acceptance/test_env_file.py"
-SETTINGS = "tests/unit/test_settings.py"
+SCHEMA = "infra/verification/checks/test_schema.py"
+DATABASE = "infra/verification/checks/test_database.py"
+PRIVILEGES = "infra/verification/checks/test_privileges.py"
+REDIS = "infra/verification/checks/test_redis.py"
+ENV_FILE = "infra/verification/checks/test_env_file.py"
+SETTINGS = "tests/unit/settings/test_model.py"
 MAPPED = "tests/unit/test_document_map.py"
 MONITOR = "tests/unit/operations/test_monitor.py"
 STATUS = "tests/unit/operations/test_status.py"
 RESTART = "tests/unit/operations/test_restart.py"
 CLIENTS = "tests/unit/operations/test_clients.py"
-LOGS = "tests/unit/operations/test_file_logs.py"
-PROCESSES = "tests/unit/targets/test_processes.py"
-CONTAINERS = "tests/acceptance/test_containers.py"
+LOGS = "tests/unit/targets/processes/test_logs.py"
+PROCESSES = "tests/unit/targets/processes/test_machine.py"
+PROMISES = "tests/machines/test_promises.py"
+CONTAINERS = "infra/targets/docker/checks/test_containers.py"
 CONTRACT = "tests/contract/test_contract.py"
 ON_DOCKER = "tests/contract/test_docker.py"
-PROGRAMS = "tests/unit/targets/test_programs.py"
+PROGRAMS = "tests/unit/targets/processes/test_programs.py"
 
 RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"table (\w+)", (rf"{SCHEMA}::test_table[\1]", rf"{PRIVILEGES}::test_may_read[\1]")),
@@ -36,7 +37,7 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"sequence (\w+)", (rf"{SCHEMA}::test_sequence[\1]",)),
     (
         r"trigger ((\w+)\.\w+)",
-        (rf"{SCHEMA}::test_trigger[\1]", r"tests/acceptance/test_behaviour.py::test_updated_at[\2]"),
+        (rf"{SCHEMA}::test_trigger[\1]", r"infra/verification/checks/test_behaviour.py::test_updated_at[\2]"),
     ),
     (
         r"redis (timeout|tcp-keepalive|maxmemory|maxmemory-policy|save|loglevel) .+",
@@ -52,7 +53,7 @@ INSTALLED = (
 )
 STARTED = (
     f"{RESTART}::test_restart_starts_a_server_that_is_down[redis]",
-    f"{PROCESSES}::test_a_killed_server_comes_back",
+    f"{PROMISES}::test_a_killed_server_comes_back[processes]",
 )
 RUNS_ON = (f"{PROCESSES}::test_a_server_outlives_the_process_that_started_it_and_holds_none_of_its_output", *STARTED)
 REDIS_STATUS = (
@@ -99,7 +100,7 @@ PROOFS: dict[str, tuple[str, ...]] = {
     "function update_updated_at_column": (f"{SCHEMA}::test_function",),
     # the role and its privileges
     "role circlepay_user": (
-        "tests/acceptance/test_authentication.py::test_postgres_authenticates_by_scram[application]",
+        "infra/verification/checks/test_authentication.py::test_postgres_authenticates_by_scram[application]",
         f"{PRIVILEGES}::test_owns_nothing",
     ),
     "grant CONNECT ON DATABASE circlepay_db TO circlepay_user": (f"{PRIVILEGES}::test_may_connect_and_use_the_schema",),
@@ -145,8 +146,8 @@ PROOFS: dict[str, tuple[str, ...]] = {
     ),
     "redis requirepass your_redis_password_here": (
         f"{REDIS}::test_password_required",
-        "tests/acceptance/test_authentication.py::test_redis_refuses_without_a_password",
-        "tests/acceptance/test_authentication.py::test_redis_refuses_a_wrong_password",
+        "infra/verification/checks/test_authentication.py::test_redis_refuses_without_a_password",
+        "infra/verification/checks/test_authentication.py::test_redis_refuses_a_wrong_password",
     ),
     # asking Redis
     "command redis-cli ping": (
@@ -205,14 +206,16 @@ PROOFS: dict[str, tuple[str, ...]] = {
 VALUES: dict[str, tuple[str, ...]] = {
     "DATABASE_URL": (
         f"{ENV_FILE}::test_database_url_connects",
-        "tests/unit/test_env_file.py::test_urls_as_clients_read_them",
+        "tests/unit/env_file/test_encoding.py::test_urls_as_clients_read_them",
     ),
     "REDIS_URL": (
         f"{ENV_FILE}::test_redis_url_connects",
-        "tests/unit/test_env_file.py::test_urls_as_clients_read_them",
+        "tests/unit/env_file/test_encoding.py::test_urls_as_clients_read_them",
     ),
-    "SECRET_KEY": ("tests/unit/test_env_file.py::test_documented_keys_in_documented_order_below_our_header",),
-    "JWT_SECRET_KEY": ("tests/unit/test_env_file.py::test_documented_keys_in_documented_order_below_our_header",),
+    "SECRET_KEY": ("tests/unit/env_file/test_encoding.py::test_documented_keys_in_documented_order_below_our_header",),
+    "JWT_SECRET_KEY": (
+        "tests/unit/env_file/test_encoding.py::test_documented_keys_in_documented_order_below_our_header",
+    ),
     "CIRCLE_SANDBOX_API_KEY": ("tests/unit/app_stub/test_environment.py::test_wrong_value_is_told",),
     "CIRCLE_ENTITY_SECRET": ("tests/unit/app_stub/test_environment.py::test_wrong_value_is_told",),
     "ENVIRONMENT=development": (f"{SETTINGS}::test_nothing_set_is_the_documents_setup",),

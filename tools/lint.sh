@@ -4,7 +4,6 @@ set -eu
 ruff check --quiet .
 ruff format --check --quiet . || { echo 'circlepay: not formatted: run make fmt' >&2; exit 1; }
 mypy --no-error-summary
-mypy --no-error-summary tools
 lint-imports --no-cache >/dev/null || { lint-imports --no-cache; exit 1; }
-shellcheck tools/*.sh tools/test-images/*.sh tools/test-images/*/*.sh .ci/run infra/provider/pulumi-resource-circlepay
+shellcheck tools/*.sh tools/bin/circlepay tests/images/*.sh tests/images/*/*.sh .ci/run infra/provider/pulumi-resource-circlepay
 echo 'circlepay: lint passed'

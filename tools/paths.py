@@ -7,6 +7,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VIRTUAL_ENVIRONMENT = ROOT / ".venv"
+PROGRAMS = ROOT / "tools" / "bin"
+"""What this project itself puts on PATH."""
 CLONE_STATE = ROOT / ".circlepay"
 """State backend, passphrase and stamps of this clone; mode 0700."""
 

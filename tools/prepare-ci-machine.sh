@@ -13,9 +13,9 @@ answers() {
     timeout 10 docker version >/dev/null 2>&1
 }
 
-# The engine, or only its client where somebody's engine answers: from Debian 13 on that is a package of its own.
+# The engine, or only its client where an engine already answers: from Debian 13 on that is a package of its own.
 docker_packages() {
-    # Where there is no client nobody knows yet whether an engine answers.
+    # Where there is no client it is unknown whether an engine answers.
     if command -v docker >/dev/null && { answers || command -v dockerd >/dev/null; }; then
         return
     fi
@@ -41,20 +41,20 @@ missing() {
 update() {
     timeout "$patience" apt-get update -qq || {
         echo "circlepay: apt-get update failed, or took more than $patience s" >&2
-        echo '  -> look at the sources and the proxy that this machine has for apt' >&2
+        echo '  -> check the apt sources and the proxy of this machine' >&2
         exit 1
     }
 }
 
 install() {
-    # dpkg asks this before a package starts its service: 101 means no. One that is there already is somebody's: leave it.
+    # dpkg asks this before a package starts its service: 101 means no. One that is there already is kept.
     policy=/usr/sbin/policy-rc.d
     if [ ! -e "$policy" ]; then
         trap 'rm -f "$policy"' EXIT
         printf '#!/bin/sh\nexit 101\n' >"$policy"
         chmod 755 "$policy"
     fi
-    # postgresql-common makes a cluster at installation unless told not to.
+    # postgresql-common makes a cluster at installation unless disabled.
     mkdir -p /etc/postgresql-common
     [ -e /etc/postgresql-common/createcluster.conf ] || echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
     DEBIAN_FRONTEND=noninteractive timeout "$patience" apt-get install -y -qq --no-install-recommends "$@" >/dev/null
@@ -66,7 +66,7 @@ install_missing() {
     set -- $(missing)
     if [ $# -ne 0 ] && [ "$(id -u)" -ne 0 ]; then
         echo "circlepay: not installed: $*" >&2
-        echo '  -> installing packages needs root: run this as root once, then go on as yourself' >&2
+        echo '  -> installing packages needs root: run this as root once, then continue as yourself' >&2
         exit 1
     fi
     if [ $# -ne 0 ]; then
@@ -79,7 +79,7 @@ install_missing() {
 
 # What is there stays as it is, so that a second run changes nothing; `docker pull` brings a newer one.
 pull_official() {
-    images=$("$here/environment.sh" --bare tools.test_images)
+    images=$("$here/environment.sh" --bare tests.images.references)
     for image in $images; do
         ! docker image inspect "$image" >/dev/null 2>&1 || continue
         timeout "$patience" docker pull --quiet "$image" >/dev/null || {
@@ -92,12 +92,12 @@ pull_official() {
 }
 
 install_missing
-"$here/test-images/engine.sh"
+"$here/../tests/images/engine.sh"
 if [ "${CI_OFFICIAL_IMAGES:-}" = 1 ]; then
     pull_official
 else
     # The stand-ins are made of what Debian's archive has: apt must have seen it once.
     find /var/lib/apt/lists -name '*Release' 2>/dev/null | grep -q . || update
-    "$here/test-images/make.sh"
+    "$here/../tests/images/make.sh"
 fi
 echo 'everything is here'

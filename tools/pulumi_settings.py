@@ -1,4 +1,4 @@
-"""Where Pulumi keeps its state and what encrypts it, for those who have not said so themselves."""
+"""Where Pulumi keeps its state and what encrypts it, where the user has not set that."""
 
 from __future__ import annotations
 

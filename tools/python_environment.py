@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 
 from tools import bootstrap_uv
-from tools.paths import CLONE_STATE, ROOT, VIRTUAL_ENVIRONMENT, cache, make_private
+from tools.paths import CLONE_STATE, PROGRAMS, ROOT, VIRTUAL_ENVIRONMENT, cache, make_private
 from tools.running import alone, run_with_progress, say
 
 STAMP = VIRTUAL_ENVIRONMENT / ".circlepay-stamp"
 UNFINISHED = CLONE_STATE / "installing-packages"
-"""Exists while packages are being installed: found at the start, it says that the last time was cut short."""
+"""Exists while packages are being installed: found at the start, it says that the last time was interrupted."""
 
 
 def prepare() -> None:
@@ -27,10 +27,10 @@ def prepare() -> None:
     if _is_current():
         return
     make_private(CLONE_STATE)
-    with alone(CLONE_STATE / "packages.lock", waiting_for="the Python packages of this clone"):
+    with alone(CLONE_STATE / "packages.lock", waiting_for="installing the Python packages of this clone"):
         if _is_current():
             return
-        _discard_what_was_cut_short()
+        _discard_unfinished()
         uv = find_uv()
         say("installing the locked Python packages (about half a minute the first time)")
         UNFINISHED.touch()
@@ -62,9 +62,9 @@ def environment() -> dict[str, str]:
     variables = {name: value for name, value in os.environ.items() if name not in UNWANTED}
     variables["VIRTUAL_ENV"] = str(VIRTUAL_ENVIRONMENT)
     variables["UV_PROJECT_ENVIRONMENT"] = str(VIRTUAL_ENVIRONMENT)
-    binaries = str(VIRTUAL_ENVIRONMENT / "bin")
-    others = [part for part in variables.get("PATH", os.defpath).split(os.pathsep) if part != binaries]
-    variables["PATH"] = os.pathsep.join([binaries, *others])
+    own = [str(VIRTUAL_ENVIRONMENT / "bin"), str(PROGRAMS)]
+    others = [part for part in variables.get("PATH", os.defpath).split(os.pathsep) if part not in own]
+    variables["PATH"] = os.pathsep.join([*own, *others])
     return variables
 
 
@@ -77,7 +77,7 @@ def find_uv() -> str:
     make_private(CLONE_STATE)
     if _installed_by_pip(own):
         return str(own / "bin" / "uv")
-    say("that did not work without pip: taking uv from where uv.lock names it")
+    say("pip could not install it: downloading uv from the address in uv.lock")
     bootstrap_uv.install(ROOT / "uv.lock", own / "bin" / "uv")
     return str(own / "bin" / "uv")
 
@@ -104,7 +104,7 @@ def _is_current() -> bool:
         return False
 
 
-def _discard_what_was_cut_short() -> None:
+def _discard_unfinished() -> None:
     """A half-installed package may carry its metadata already, and uv would believe it."""
     if UNFINISHED.exists() and VIRTUAL_ENVIRONMENT.exists():
         say("the last installation of packages did not finish: starting it over")
@@ -130,7 +130,7 @@ def _for_uv(uv: str, variables: dict[str, str]) -> dict[str, str]:
         # uv brings certificates of its own; the machine's are the ones its administrator trusts.
         defaults["UV_SYSTEM_CERTS"] = "true"
     if Path(uv).is_relative_to(ROOT):
-        # Who has no uv has no cache of it either, and a purge shall leave none.
+        # A user without uv has no cache of it either, and a purge must leave none.
         defaults["UV_CACHE_DIR"] = str(cache() / "uv")
     return defaults | variables
 

@@ -1,4 +1,4 @@
-"""Running other programs, and saying so: one voice, one kind of error, progress for what takes long."""
+"""Running other programs: messages, one kind of error, progress for what takes long."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ToolError(Exception):
 
 
 def say(message: str) -> None:
-    """One line to the person waiting, on standard error: standard output belongs to the command."""
+    """One line for the user, on standard error: standard output belongs to the command."""
     print(f"circlepay: {message}", file=sys.stderr, flush=True)
 
 
@@ -68,12 +68,12 @@ def _lines(log: Path) -> int:
 
 @contextlib.contextmanager
 def alone(lock: Path, *, waiting_for: str) -> Iterator[None]:
-    """Hold an exclusive lock; the kernel lets go of it however this process ends."""
+    """Hold an exclusive lock; the kernel releases it however this process ends."""
     lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with lock.open("a") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"waiting: another run is at {waiting_for}")
+            say(f"waiting for another run to finish {waiting_for}")
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield

@@ -1,4 +1,4 @@
-"""Amounts of memory as redis.conf writes them."""
+"""Amounts of memory in the syntax of redis.conf."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ UNITS = {"": 1, "b": 1, "k": 1000, "kb": 1024, "m": 1000**2, "mb": 1024**2, "g":
 
 
 def bytes_of(amount: str) -> int:
-    """`256mb` -> 268435456. Raises ValueError on anything redis.conf would refuse."""
+    """`256mb` -> 268435456. Raises ValueError for anything that Redis would refuse in redis.conf."""
     found = re.fullmatch(r"([0-9]+)([a-z]*)", amount.casefold())
     if found is None or found[2] not in UNITS:
         raise ValueError(
-            f"{amount!r} is no amount of memory: digits and one of {', '.join(unit for unit in UNITS if unit)}"
+            f"{amount!r} is not an amount of memory: write digits and one of {', '.join(unit for unit in UNITS if unit)}"
         )
     return int(found[1]) * UNITS[found[2]]

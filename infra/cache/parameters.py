@@ -1,14 +1,13 @@
-"""Redis settings: what was declared, what the server has, and what changes live or only by a restart.
+"""Redis settings: the declared values, the values in force, and whether a change is live or needs a restart.
 
-Only declared settings are read and compared, everything else is the operator's. CONFIG REWRITE is never sent: it would
-edit the file that is ours. Tried on Valkey 9.1 and Redis 7.0: of the declared settings only `logfile` cannot be changed
-live; `port` could, but whoever placed the server keeps its port, so it changes by a restart too.
+Only declared settings are read and compared, all others are the operator's. CONFIG REWRITE is never sent: it would edit
+the file that this package writes. Tried on Valkey 9.1 and Redis 7.0: of the declared settings only `logfile` cannot be
+changed live; `port` could, but the target manages the server's port, so it changes by a restart too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from infra.cache import wire
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     import redis
 
     from infra.endpoint import Login
-    from infra.settings import RedisSettings
+    from infra.settings.model import RedisSettings
 
 RESTART_ONLY = frozenset({"port", "logfile"})
 """Settings that change by a restart: the target restarts the server from its file."""
@@ -30,11 +29,11 @@ AUTHENTICATION = "requirepass"
 REQUIRED, OPEN, SEVERAL = "required", "open", "several passwords"
 
 
-def declared(settings: RedisSettings, *, in_container: bool = False) -> dict[str, str]:
-    """Every declared setting as CONFIG GET writes it, without the password.
+def declared(settings: RedisSettings, *, keeps_output: bool = False) -> dict[str, str]:
+    """Every declared setting in the form that CONFIG GET returns, without the password.
 
-    What only the server's place knows stays a placeholder of its spec: `{host}`, `{port}`, `{logs}` (folder of logs).
-    in_container: the log is the server's output, which the container engine keeps.
+    Values that only the target knows stay placeholders: `{host}`, `{port}`, `{logs}` (folder of logs).
+    keeps_output: the log is the server's output, which its target keeps.
     """
     values = {
         "port": "{port}",
@@ -45,13 +44,13 @@ def declared(settings: RedisSettings, *, in_container: bool = False) -> dict[str
         "maxmemory-policy": settings.maxmemory_policy,
         "save": " ".join(f"{point.seconds} {point.changes}" for point in settings.save),
         "loglevel": settings.loglevel,
-        "logfile": settings.logfile or ("" if in_container else "{logs}/redis-server.log"),
+        "logfile": settings.logfile or ("" if keeps_output else "{logs}/redis-server.log"),
     }
     return {name: normalised(name, value) for name, value in values.items()}
 
 
 def normalised(name: str, value: str) -> str:
-    """One spelling for values that can be written in several: memory in bytes, words apart by one space, no quotes."""
+    """A canonical spelling: memory in bytes, words separated by one space, no quotes."""
     if name == "maxmemory":
         return str(bytes_of(value))
     if name in ("save", "bind"):
@@ -59,36 +58,11 @@ def normalised(name: str, value: str) -> str:
     return value
 
 
-@contextmanager
-def connect(login: Login, *, timeout: float = 10.0) -> Iterator[redis.Redis]:
-    """A client of the server, closed afterwards. timeout: seconds for connecting and for each answer."""
-    import redis
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
-
-    client = redis.Redis(
-        host=login.endpoint.host,
-        port=login.endpoint.port,
-        username=login.user or None,
-        password=login.password,
-        socket_connect_timeout=timeout,
-        socket_timeout=timeout,
-        client_name="circlepay",
-        # By default a refused password is tried again for seconds: it will not get better.
-        retry=Retry(NoBackoff(), 0),
-        decode_responses=True,
-    )
-    try:
-        yield client
-    finally:
-        client.close()
-
-
 def read(login: Login, names: Iterable[str], *, timeout: float = 10.0) -> dict[str, str] | None:
-    """The named settings and the state of authentication, in one round trip that logs in as well.
+    """The named settings and the state of authentication, in one round trip that includes the login.
 
-    timeout: seconds for connecting and each read. None when the server refuses the password. Raises CacheError when it
-    does not answer, or not that.
+    timeout: seconds for connecting and each read. None when the server refuses the password. Raises CacheError when
+    there is no answer, or an unexpected one.
     """
     commands = (
         ("AUTH", login.user or "default", login.password),
@@ -102,37 +76,35 @@ def read(login: Login, names: Iterable[str], *, timeout: float = 10.0) -> dict[s
         found = {name: str(value) for name, value in wire.pairs(settings).items()}
         return {**found, AUTHENTICATION: _authentication(wire.pairs(user))}
     except (OSError, ValueError) as error:
-        hint = "look into the server's log, or: make status"
+        hint = "check the server's log, or run `make status`"
         cause = str(error) or type(error).__name__
         raise CacheError("read the settings of the cache", str(login.endpoint), cause, hint) from None
 
 
 def plan(observed: Mapping[str, str] | None, declared: Mapping[str, str]) -> list[Change]:
-    """What makes the server as declared; empty when nothing differs. Pure.
+    """Changes that bring the server to its declaration; empty when nothing differs. Pure.
 
-    observed: from `read`; None asks for a restart, which takes the password from the server's file.
+    observed: from `read`; None leads to a restart, which reads the password from the server's file.
     """
     if observed is None:
-        reason = "was changed on the server, which refuses the declared one; a restart reads it from its file again"
+        reason = (
+            "was changed on the server: it refuses the declared password; a restart reads the password from its file"
+        )
         return [Change(f"redis {AUTHENTICATION}", "restart", reason, effect=Effect.RESTART)]
     differing = [name for name in sorted(declared, key=_order) if _differs(name, observed, declared)]
     changes = [_change(name, observed.get(name, ""), declared) for name in differing]
     state = observed.get(AUTHENTICATION, REQUIRED)
     if state != REQUIRED:
-        who = (
-            "anybody in without a password"
-            if state == OPEN
-            else "in whoever has another password than the declared one"
-        )
+        accepted = "connections without a password" if state == OPEN else "other passwords than the declared one"
         command = ("CONFIG", "SET", AUTHENTICATION)
-        changes.append(Change(f"redis {AUTHENTICATION}", "set", f"the server lets {who}", command=command))
+        changes.append(Change(f"redis {AUTHENTICATION}", "set", f"the server accepts {accepted}", command=command))
     return changes
 
 
 def run(client: redis.Redis, changes: Sequence[Change]) -> None:
-    """Sends the live changes as one CONFIG SET, so that either all or none are in force; restarts are the target's.
+    """Sends the live changes as one CONFIG SET, so that all of them take effect or none; restarts are left to the target.
 
-    A change of the password sends the client's own. Raises CacheError naming the settings.
+    A change of the password sends the client's own password. Raises CacheError naming the settings.
     """
     import redis
 
@@ -145,7 +117,7 @@ def run(client: redis.Redis, changes: Sequence[Change]) -> None:
     try:
         client.config_set(*words[:2], *words[2:])
         if AUTHENTICATION in values:
-            # CONFIG SET does nothing where the setting has this value, even if the default user lost its password.
+            # CONFIG SET does nothing when the setting already has this value, even if the default user lost its password.
             client.acl_setuser("default", enabled=True, reset_passwords=True, passwords=[f"+{own_password}"])
     except redis.RedisError as error:
         raise CacheError(
@@ -154,7 +126,7 @@ def run(client: redis.Redis, changes: Sequence[Change]) -> None:
 
 
 def needs_restart(changes: Iterable[Change]) -> bool:
-    """Whether one of the changes is in force only after a restart."""
+    """Whether one of the changes takes effect only after a restart."""
     return any(change.effect is Effect.RESTART for change in changes)
 
 
@@ -168,7 +140,7 @@ def _change(name: str, before: str, declared: Mapping[str, str]) -> Change:
 
 
 def _evicts(name: str, before: str, declared: Mapping[str, str]) -> bool:
-    """A lower memory limit throws keys away at once, and no later change brings them back."""
+    """A lower memory limit evicts keys immediately, and no later change restores them."""
     if name != "maxmemory" or declared.get("maxmemory-policy") == "noeviction":
         return False
     limit, old = int(declared[name]), int(before or 0)
@@ -180,12 +152,12 @@ def _differs(name: str, observed: Mapping[str, str], declared: Mapping[str, str]
 
 
 def _order(name: str) -> tuple[bool, str]:
-    """The memory limit last, so that the policy it acts by is in force."""
+    """The memory limit last, so that the declared eviction policy applies to it."""
     return name == "maxmemory", name
 
 
 def _authentication(user: Mapping[str, Any]) -> str:
-    """The client got in with its password, so a single one is that one."""
+    """The client logged in with its password, so if the user has a single password, it is that one."""
     if "nopass" in user["flags"]:
         return OPEN
     return REQUIRED if len(user["passwords"]) == 1 else SEVERAL

@@ -1,24 +1,24 @@
-"""The Redis server (or Valkey, which speaks its protocol) as a ServerSpec, and the proof that one is alive."""
+"""The Redis server (or Valkey, which speaks its protocol) as a ServerSpec, and its health probe."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 from infra.cache import wire
 from infra.endpoint import Endpoint
 from infra.errors import ServerError
+from infra.paths import PROJECT_ROOT
 from infra.targets.spec import CredentialsRefused, Packaging, ServerFile, ServerSpec
 from infra.targets.templates import fill
 
 NAME = "redis"
 PASSWORD = "password"  # noqa: S105 - the name of the secret
 DEFAULT_LOG = "{logs}/redis-server.log"
-TEMPLATE = Path(__file__).parents[2] / "config" / "redis.conf"
+TEMPLATE = PROJECT_ROOT / "config" / "redis.conf"
 PLACED = frozenset({"port", "bind"})
-"""Settings that the target gives, from where the server was placed."""
+"""Settings whose values come from the target."""
 READ_AT_START = frozenset({"logfile"})
 """Settings that cannot be changed on a running server: tried on Redis 7.0 and Valkey 9.1."""
 
@@ -26,8 +26,8 @@ READ_AT_START = frozenset({"logfile"})
 def spec(*, parameters: Mapping[str, str]) -> ServerSpec:
     """The server with the declared settings.
 
-    parameters: values as `CONFIG GET` shows them; without a `logfile` it is a file in the target's log folder, and an
-    empty one is the standard output.
+    parameters: values in the form that `CONFIG GET` returns. Without a `logfile` the log is a file in the target's log
+    folder; an empty one means the standard output.
     """
     values = {name: value for name, value in parameters.items() if name not in PLACED}
     values.setdefault("logfile", DEFAULT_LOG)
@@ -49,8 +49,7 @@ def spec(*, parameters: Mapping[str, str]) -> ServerSpec:
             },
             programs={"server": ("redis-server", "valkey-server")},
             image_user="redis",
-            # Without a password it answers NOAUTH, which proves as much, and keeps the password out of the container's
-            # description.
+            # NOAUTH proves as much as PONG, and the password stays out of the container's description.
             health=("sh", "-c", "redis-cli -p {port} ping 2>&1 | grep -qE 'PONG|NOAUTH'"),
             apt_package="redis-server",
             unit="redis-server.service",
@@ -67,7 +66,7 @@ def spec(*, parameters: Mapping[str, str]) -> ServerSpec:
 
 
 def _lines(name: str, value: str) -> list[str]:
-    """The lines of redis.conf for one setting: a line per snapshot point, as documented."""
+    """The lines of redis.conf for one setting: `save` has a line per snapshot point, as documented."""
     if name == "save":
         words = value.split()
         points = [f"save {seconds} {changes}" for seconds, changes in zip(words[::2], words[1::2], strict=True)]
@@ -79,10 +78,10 @@ def _lines(name: str, value: str) -> list[str]:
 
 
 def probe(endpoint: Endpoint, secrets: Mapping[str, str], timeout: float) -> str:
-    """Logs in and asks for the version ("7.0.15", Valkey's own "9.1.0").
+    """Logs in and returns the version ("7.0.15", for Valkey its own "9.1.0").
 
-    Spoken by hand: importing a client takes longer than the server takes to start, and this is asked in every run.
-    Raises CredentialsRefused, or ServerError when there is no answer or the server still loads its data.
+    Without redis-py: importing it takes longer than the server takes to start, and every run probes the server. Raises
+    CredentialsRefused, or ServerError when there is no answer or the server is still loading its data.
     """
     operation = "log in to redis"
     commands = (("AUTH", secrets[PASSWORD]), ("PING",), ("INFO", "server"))
@@ -90,13 +89,16 @@ def probe(endpoint: Endpoint, secrets: Mapping[str, str], timeout: float) -> str
         login, pong, information = wire.ask(endpoint, *commands, timeout=timeout)
     except (OSError, ValueError) as error:
         cause = str(error) or type(error).__name__
-        raise ServerError(operation, str(endpoint), cause, "look into its log: circlepay logs") from None
+        raise ServerError(operation, str(endpoint), cause, "check its log: circlepay logs") from None
     if isinstance(login, wire.Refusal) and login.of_login:
-        cause, hint = f"the password was refused: {login.text}", "the next `up` starts it from its files"
+        cause, hint = (
+            f"the password was refused: {login.text}",
+            "the next `up` restarts it with the password in its files",
+        )
         raise CredentialsRefused(operation, str(endpoint), cause, hint)
     for reply in (login, pong):
         if isinstance(reply, wire.Refusal):
-            raise ServerError(operation, str(endpoint), f"it answers {reply.text}", "wait, and look into its log")
+            raise ServerError(operation, str(endpoint), f"it answers {reply.text}", "wait, and check its log")
     found = re.search(r"^valkey_version:(\S+)", str(information), re.MULTILINE) or re.search(
         r"^redis_version:(\S+)", str(information), re.MULTILINE
     )

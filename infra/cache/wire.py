@@ -1,4 +1,4 @@
-"""Enough of the Redis protocol to ask by: importing a client takes longer than everything that is read with one in a run.
+"""A minimal client of the Redis protocol: importing redis-py takes longer than all the reading that a run does with it.
 
 https://redis.io/docs/latest/develop/reference/protocol-spec/, version 2 of it.
 """
@@ -8,12 +8,12 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from infra.endpoint import Endpoint
 
 REFUSED_LOGIN = ("WRONGPASS", "NOAUTH", "ERR invalid password", "ERR AUTH")
-"""How the error of a refused login begins; every other error says nothing about the password (`ERR max number of clients`)."""
+"""Beginnings of the errors of a refused login; other errors (`ERR max number of clients`) say nothing about the password."""
 
 
 @dataclass(frozen=True)
@@ -24,15 +24,19 @@ class Refusal:
 
     @property
     def of_login(self) -> bool:
-        """Whether the credentials are what was refused."""
+        """Whether the server refused the credentials."""
         return self.text.startswith(REFUSED_LOGIN)
 
 
 Reply = str | Refusal | None | list["Reply"]
 
 
+class RefusedError(Exception):
+    """The server answered with an error; the text begins with its code (NOAUTH, WRONGPASS, NOPERM)."""
+
+
 def ask(endpoint: Endpoint, *commands: tuple[str, ...], timeout: float) -> list[Reply]:
-    """Sends all commands at once over a connection of their own; the replies in order.
+    """Sends all commands at once over a new connection; the replies in order.
 
     timeout: seconds for connecting and for each read. Raises OSError, and ValueError when the connection ends too early.
     """
@@ -43,8 +47,17 @@ def ask(endpoint: Endpoint, *commands: tuple[str, ...], timeout: float) -> list[
             return list(_replies(stream, len(commands)))
 
 
+def answer(endpoint: Endpoint, *commands: tuple[str, ...], timeout: float) -> Any:
+    """The reply to the last of the commands, when none was refused. Raises RefusedError, and what `ask` raises."""
+    replies = ask(endpoint, *commands, timeout=timeout)
+    for reply in replies:
+        if isinstance(reply, Refusal):
+            raise RefusedError(reply.text)
+    return replies[-1]
+
+
 def _replies(stream: BinaryIO, number: int) -> Iterator[Reply]:
-    """As many replies as commands. A refused login stands for all: a stranger who says more is cut off unanswered."""
+    """As many replies as commands. After a refused login all are that refusal: the server may close the connection."""
     refused: Reply = None
     for _ in range(number):
         reply = refused or _reply(stream)
@@ -53,7 +66,7 @@ def _replies(stream: BinaryIO, number: int) -> Iterator[Reply]:
 
 
 def pairs(reply: Reply) -> dict[str, Reply]:
-    """A flat list of names and values as a mapping; raises ValueError for a reply of another kind."""
+    """A flat list of names and values as a mapping. Raises ValueError for any other reply."""
     if not isinstance(reply, list):
         raise ValueError(reply.text if isinstance(reply, Refusal) else f"unexpected reply {reply!r}")
     return {str(name): value for name, value in zip(reply[::2], reply[1::2], strict=True)}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from infra import resources
+from infra.declarations import resources
 from infra.declarations.servers import Servers
 
 
 def declare(servers: Servers) -> resources.RedisParameters:
-    """The parameters, resting on the server."""
+    """The parameters, dependent on the server."""
     return resources.RedisParameters(
         "redis-parameters",
         {

@@ -1,4 +1,4 @@
-"""Credentials: supplied by the settings, or generated once and protected like the data they open."""
+"""Credentials: from the settings, or generated once and protected like the data they give access to."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any
 
 import pulumi
 
-from infra import resources
+from infra.credentials.generated import NAMES
+from infra.declarations import resources
 from infra.declarations.stack import Stack
 from infra.endpoint import Endpoint, Login
-from infra.generated_secrets import NAMES
-from infra.settings import Environment
+from infra.settings.model import Environment
 from infra.targets.provisioning import Provisioned
 
 LoginInput = dict[str, pulumi.Input[Any]]
-"""host, port, via (the machine they are seen from, or empty), user, password (the only secret), database."""
+"""host, port, via (`ssh://` URL of the machine on which these are valid, or empty), user, password (the only secret),
+database."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def declare(stack: Stack) -> Credentials:
 
 
 def login(server: Provisioned, password: pulumi.Output[str], *, user: str = "", database: str = "") -> LoginInput:
-    """How somebody logs in to a server, as a `connection` property."""
+    """The login to a server as a `connection` property."""
     return {
         "host": server.host,
         "port": server.port,
@@ -78,5 +79,5 @@ def url(written: LoginInput, write: Callable[[Login], str]) -> pulumi.Output[str
 
 
 def plain_login(value: Mapping[str, Any]) -> Login:
-    """A login whose values have arrived; ports come back from the engine as floats."""
+    """A login from resolved outputs; the engine returns ports as floats."""
     return Login(Endpoint(value["host"], int(value["port"])), value["user"], value["password"], value["database"])

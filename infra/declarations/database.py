@@ -1,8 +1,8 @@
-"""The objects of the PostgreSQL database, each resting on the one before it."""
+"""The resources of the PostgreSQL database, each dependent on the one before it."""
 
 from __future__ import annotations
 
-from infra import resources
+from infra.declarations import resources
 from infra.declarations.credentials import Credentials
 from infra.declarations.servers import Servers
 from infra.declarations.stack import Stack

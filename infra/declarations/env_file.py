@@ -1,4 +1,4 @@
-"""The env file, published last and only through the gate."""
+"""The env file, published last and only after the publish gate."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 import pulumi
 from pydantic import SecretStr
 
-from infra import resources
+from infra.declarations import resources
 from infra.declarations.credentials import Credentials, plain_login
 from infra.declarations.servers import Servers
 from infra.declarations.stack import Stack
-from infra.env_file import database_url, redis_url
+from infra.env_file.encoding import database_url, redis_url
 
 
 def declare(
@@ -21,7 +21,7 @@ def declare(
     verification: resources.Verification | None,
     revisions: list[pulumi.Output[str]],
 ) -> resources.EnvFile:
-    """The file, resting on everything it tells of and on the verification. Raises MigrationError."""
+    """The file, dependent on everything it describes and on the verification. Raises MigrationError."""
     proof = [verification.revision] if verification else []
     return resources.EnvFile(
         "env-file",
@@ -39,7 +39,7 @@ def declare(
 
 
 def _values(stack: Stack, servers: Servers, credentials: Credentials) -> pulumi.Output[dict[str, str]]:
-    """Every documented key; those of Circle are empty where the supplied secrets' file brings them."""
+    """Every documented key; those of Circle are empty when they come from the supplied secrets file."""
     own = stack.settings.application
 
     def values(parts: dict[str, Any]) -> dict[str, str]:

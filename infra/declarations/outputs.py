@@ -1,4 +1,4 @@
-"""The stack's outputs: a contract that scripts and people rely on."""
+"""The stack's outputs, an interface that scripts and people rely on."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 import pulumi
 
-from infra import resources
+from infra.declarations import resources
 from infra.declarations.credentials import url
 from infra.declarations.servers import Servers
 from infra.declarations.stack import Stack
-from infra.env_file import database_url, redis_url
-from infra.settings import warnings
+from infra.env_file.encoding import database_url, redis_url
+from infra.settings.rules import warnings
 from infra.targets.provisioning import Provisioned
 
 Outputs = dict[str, pulumi.Output[Any] | list[str] | str]
@@ -52,13 +52,9 @@ def _server(server: Provisioned, **more: str) -> pulumi.Output[dict[str, Any]]:
             "port": server.port,
             "version": server.version,
             "running": server.running,
-            "folder": server.folder,
-            "dataPath": server.data_path,
-            "logPath": server.log_path,
+            "dataPath": server.placeholders.apply(lambda found: found["data"]),
             "programs": server.programs,
-            "container": server.container,
-            "volume": server.volume,
-            "engine": server.engine,
+            "location": server.location,
             **more,
         }
     )

@@ -13,15 +13,16 @@ from infra.declarations.stack import Stack
 from infra.errors import SettingsError
 from infra.postgres import parameters as postgres_parameters
 from infra.postgres import server as postgres_server
-from infra.settings import Target, unsupported_target_message
-from infra.targets import provisioning
-from infra.targets.provisioning import Provisioned
+from infra.settings.model import BUILT_TARGETS, unsupported_target_message
+from infra.targets import target as targets
+from infra.targets.provisioning import Provisioned, Provisioner, Request
 from infra.targets.rendering import filled
+from infra.targets.target import Target
 
 
 @dataclass(frozen=True)
 class Servers:
-    """Both servers, and who logs in to them. parameters: declared value by name, as each server answers it."""
+    """Both servers, and who logs in to them. parameters: declared value by name, as each server reports it."""
 
     postgres: Provisioned
     redis: Provisioned
@@ -35,17 +36,21 @@ class Servers:
 def declare(stack: Stack, credentials: Credentials) -> Servers:
     """Both servers on the stack's target. Raises SettingsError for a target that is not built yet."""
     settings = stack.settings
-    in_container = settings.target is Target.DOCKER
-    target = _target(stack, credentials)
+    target, provisioner = _target(stack, credentials)
     parameters = postgres_parameters.declared(settings.postgres)
-    postgres = target.provision(
-        postgres_server.spec(parameters=parameters, superuser=settings.postgres.superuser, in_container=in_container),
+    postgres = provisioner.provision(
+        postgres_server.spec(
+            parameters=parameters,
+            superuser=settings.postgres.superuser,
+            keeps_output=target.keeps_output,
+            isolated=target.isolated,
+        ),
         host=settings.postgres.listen_address,
         port=settings.postgres.port,
         secrets={"superuser_password": credentials["superuser_password"]},
     )
-    redis_parameters = cache_parameters.declared(settings.redis, in_container=in_container)
-    redis = target.provision(
+    redis_parameters = cache_parameters.declared(settings.redis, keeps_output=target.keeps_output)
+    redis = provisioner.provision(
         cache_server.spec(parameters=redis_parameters),
         host=settings.redis.bind,
         port=settings.redis.port,
@@ -65,23 +70,18 @@ def declare(stack: Stack, credentials: Credentials) -> Servers:
     )
 
 
-def _target(stack: Stack, credentials: Credentials) -> provisioning.Target:
+def _target(stack: Stack, credentials: Credentials) -> tuple[Target, Provisioner]:
     """Where the stack's servers run. Raises SettingsError for a target that is not built yet."""
     settings = stack.settings
-    if settings.target is Target.PROCESSES:
-        own = settings.processes
-        binaries = {postgres_server.NAME: own.binaries, cache_server.NAME: own.redis_binaries}
-        return provisioning.ProcessesTarget(
-            stack.name, stack.project_root, own.data_directory, credentials.generated, binaries
-        )
-    if settings.target is Target.DOCKER:
-        # Its SDK is large, and only this target's stacks shall wait for it.
-        from infra.declarations import containers
-
-        return containers.target(stack, credentials)
-    raise SettingsError("deploy", "circlepay:target", unsupported_target_message(settings.target))
+    if settings.target not in BUILT_TARGETS:
+        raise SettingsError("deploy", "circlepay:target", unsupported_target_message(settings.target))
+    target = targets.load(settings.target)
+    request = Request(settings.target, stack.name, stack.project_root, credentials.generated)
+    return target, target.provisioner(request, settings.of_target)
 
 
 def _in_force(declared: dict[str, str], redis: Provisioned) -> pulumi.Output[dict[str, str]]:
     """The settings as CONFIG GET will answer them: the spec's placeholders filled in."""
-    return redis.places.apply(lambda places: dict(zip(declared, filled(declared.values(), places), strict=True)))
+    return redis.placeholders.apply(
+        lambda placeholders: dict(zip(declared, filled(declared.values(), placeholders), strict=True))
+    )

@@ -1,4 +1,4 @@
-"""What every step needs to know of the stack."""
+"""The stack's name, settings and paths, which every step needs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from infra import supplied_secrets
+from infra.credentials import supplied as supplied_secrets
 from infra.postgres import migrations
-from infra.settings import Settings
+from infra.settings.model import Settings
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Stack:
 
     @property
     def cache(self) -> Path:
-        """The folder for what can be made again."""
+        """The folder for files that can be recreated."""
         return self.project_root / ".circlepay" / "cache"
 
     @cached_property
@@ -41,7 +41,7 @@ class Stack:
 
     @cached_property
     def supplied_secrets(self) -> str:
-        """Absolute path of the supplied secrets' file, empty where there is none. Raises SettingsError if it cannot be used."""
+        """Absolute path of the supplied secrets file, empty without one. Raises SettingsError if it cannot be used."""
         if not self.settings.application.supplied_secrets_file:
             return ""
         path = self.project_root / self.settings.application.supplied_secrets_file

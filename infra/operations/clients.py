@@ -1,4 +1,4 @@
-"""psql and a line client for Redis with the stack's credentials, which reach neither argv nor the environment."""
+"""psql and a line client for Redis with the stack's credentials, which are neither in arguments nor in the environment."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from infra.operations.stack import StackView
 if TYPE_CHECKING:
     from redis import Redis
 
-PASSWORD_VARIABLES = (
+CONNECTION_VARIABLES = (
     "PGPASSWORD",
     "PGSERVICE",
     "PGSERVICEFILE",
@@ -30,11 +31,12 @@ PASSWORD_VARIABLES = (
     "PGUSER",
     "PGDATABASE",
 )
-ENDLESS = frozenset({"monitor", "subscribe", "psubscribe", "ssubscribe"})
+"""libpq's variables that could override the stack's login."""
+STREAMING_COMMANDS = frozenset({"monitor", "subscribe", "psubscribe", "ssubscribe"})
 
 
 def psql_program(view: StackView) -> Path:
-    """psql beside the server's own programs, else on PATH, else in the wheel. Raises TargetError without one."""
+    """psql next to the server's own programs, else on PATH, else in the wheel. Raises TargetError without one."""
     programs = view.server("postgres").programs
     on_path = shutil.which("psql")
     candidates = [programs and programs / "psql", on_path and Path(on_path), _wheel_psql()]
@@ -46,45 +48,42 @@ def psql_program(view: StackView) -> Path:
 
 
 def _wheel_psql() -> Path | None:
-    """psql of the wheel that comes with this package, which a server in a container leaves unused; None without one."""
+    """psql of the wheel that is installed with this package, even for servers in containers; None without one."""
     from infra.postgres import server
-    from infra.targets import programs
+    from infra.targets.wheels import wheel_folder
 
     try:
         spec = server.spec(parameters={}, superuser="postgres")
-        return programs.locate(spec, "wheel", None, Path()) / "psql"
+        return wheel_folder(spec) / "psql"
     except TargetError:
         return None
 
 
 def psql_argv(program: Path, login: Login, arguments: Sequence[str]) -> list[str]:
     """The command line: everything but the password."""
-    place = ["--host", login.endpoint.host, "--port", str(login.endpoint.port)]
-    return [str(program), *place, "--username", login.user, "--dbname", login.database, "--no-password", *arguments]
+    address = ["--host", login.endpoint.host, "--port", str(login.endpoint.port)]
+    return [str(program), *address, "--username", login.user, "--dbname", login.database, "--no-password", *arguments]
 
 
 def run_psql(view: StackView, login: Login, arguments: Sequence[str]) -> int:
-    """Becomes psql, or waits for it where it needs a tunnel of this process; its exit code.
+    """Replaces this process by psql, or waits for it when it needs a tunnel of this process; returns its exit code.
 
     Raises TargetError when there is no psql.
     """
     program = psql_program(view)
-    environment = {name: value for name, value in os.environ.items() if name not in PASSWORD_VARIABLES}
+    environment = {name: value for name, value in os.environ.items() if name not in CONNECTION_VARIABLES}
     handle = open_password_file(login)
     environment["PGPASSFILE"] = f"/dev/fd/{handle}"
     argv = psql_argv(program, login, arguments)
     if not login.endpoint.behind:
         os.execve(program, argv, environment)  # noqa: S606  (no shell is the point)
-    # Ctrl-C is psql's: here it is heard and nothing done. A signal that is ignored would be ignored by psql too.
+    # Ctrl-C is for psql only. A handler is needed: an ignored signal would be ignored by psql too.
     signal.signal(signal.SIGINT, lambda *_: None)
     return subprocess.run(argv, env=environment, pass_fds=[handle], check=False).returncode
 
 
 def open_password_file(login: Login) -> int:
-    """A file descriptor, inherited by children, of a 0600 password file.
-
-    The file has no name any more, so nothing stays behind, not even after kill -9.
-    """
+    """An inheritable file descriptor of a 0600 password file, which is already unlinked: nothing remains, even after kill -9."""
     handle, name = tempfile.mkstemp(prefix="circlepay-")
     Path(name).unlink()
     os.write(handle, password_file(login).encode())
@@ -94,15 +93,30 @@ def open_password_file(login: Login) -> int:
 
 
 def password_file(login: Login) -> str:
-    """One line for every database of the server, so that `\\c` works; `:` and `\\` escaped as libpq wants."""
+    """One line for all databases of the server, so that `\\c` works; `:` and `\\` escaped as libpq requires."""
     fields = (login.endpoint.host, str(login.endpoint.port), "*", login.user, login.password)
     return ":".join(part.replace("\\", "\\\\").replace(":", "\\:") for part in fields) + "\n"
 
 
 def run_redis(login: Login, words: Sequence[str]) -> str:
-    """One command's answer as redis-cli writes it. Raises CacheError when refused, ServerError when nobody answers."""
+    """One command's answer in redis-cli's format. Raises CacheError when refused, ServerError without an answer."""
     with connections.redis(login) as client:
         return ask(client, words)
+
+
+def typed(place: str) -> Iterator[str]:
+    """Lines from the terminal with a prompt and history, or from a pipe without."""
+    if not sys.stdin.isatty():
+        yield from sys.stdin
+        return
+    import readline  # noqa: F401  (line editing of input())
+
+    while True:
+        try:
+            yield input(f"{place}> ")
+        except EOFError:
+            print()
+            return
 
 
 def redis_lines(login: Login, lines: Iterable[str]) -> Iterable[str]:
@@ -122,12 +136,12 @@ def redis_lines(login: Login, lines: Iterable[str]) -> Iterable[str]:
 
 
 def ask(client: Redis, words: Sequence[str]) -> str:
-    """One command's answer as redis-cli writes it. Raises CacheError when the server refuses it."""
+    """One command's answer in redis-cli's format. Raises CacheError when the server refuses it."""
     from redis.exceptions import RedisError
 
-    if words[0].lower() in ENDLESS:
+    if words[0].lower() in STREAMING_COMMANDS:
         raise CacheError(
-            "run redis command", words[0], "its answer never ends, and this client shows whole answers only"
+            "run redis command", words[0], "its reply never ends, and this client shows only complete replies"
         )
     client.response_callbacks.clear()
     try:
@@ -137,7 +151,7 @@ def ask(client: Redis, words: Sequence[str]) -> str:
 
 
 def _value(item: object, indent: str) -> str:
-    """What belongs to a key: beside it, or below it where it is a list or a map."""
+    """The value of a key: on the same line, or below it for a list or a map."""
     inner = f"{indent}   "
     return (
         f"\n{inner}{formatted(item, inner)}"
@@ -147,7 +161,7 @@ def _value(item: object, indent: str) -> str:
 
 
 def formatted(answer: object, indent: str = "") -> str:
-    """An answer as redis-cli writes it to a terminal, lines of text unquoted so that INFO stays readable."""
+    """An answer in redis-cli's format for a terminal, but with text unquoted so that INFO stays readable."""
     if answer is None:
         return "(nil)"
     if isinstance(answer, bool):

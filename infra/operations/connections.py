@@ -1,4 +1,4 @@
-"""Connections for looking: read-only by intention, short of patience, and with errors that say what to do."""
+"""Read-only connections for monitoring, with short timeouts and with errors that say what to do."""
 
 from __future__ import annotations
 
@@ -6,19 +6,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from infra.cache import connection as cache
 from infra.endpoint import Login
 from infra.errors import ServerError
+from infra.postgres.connection import open_session
+from infra.redaction import redact
 
 if TYPE_CHECKING:
     from psycopg import Connection
     from redis import Redis
 
-PATIENCE = 5
+TIMEOUT = 5
 """Seconds to connect, and to wait for an answer of Redis."""
-STATEMENT_MILLISECONDS = 15_000
-"""A look must not become the load: a monitoring query that takes longer is stopped by the server."""
+STATEMENT_SECONDS = 15
+"""Monitoring must not add load: the server stops a query that takes longer."""
 LOCK_SECONDS = 3
-"""Ordinary locks pass in a moment. What is locked longer is what somebody came to see: the other answers must not wait."""
+"""A lock held longer than this is probably the problem under investigation, and must not delay the other queries."""
+
+READ_ONLY = {
+    "default_transaction_read_only": "on",
+    "statement_timeout": f"{STATEMENT_SECONDS}s",
+    "lock_timeout": f"{LOCK_SECONDS}s",
+}
 
 
 @contextmanager
@@ -27,18 +36,7 @@ def postgres(login: Login, *, application_name: str = "circlepay-monitor") -> It
     import psycopg
 
     try:
-        connection = psycopg.connect(
-            host=login.endpoint.host,
-            port=login.endpoint.port,
-            user=login.user,
-            password=login.password,
-            dbname=login.database,
-            connect_timeout=PATIENCE,
-            application_name=application_name,
-            options=f"-c default_transaction_read_only=on -c statement_timeout={STATEMENT_MILLISECONDS}"
-            f" -c lock_timeout={LOCK_SECONDS}s",
-            autocommit=True,
-        )
+        connection = open_session(login, application_name=application_name, connect_timeout=TIMEOUT, settings=READ_ONLY)
     except psycopg.Error as error:
         raise _unreachable("connect to postgres", login, error) from None
     with connection:
@@ -47,24 +45,10 @@ def postgres(login: Login, *, application_name: str = "circlepay-monitor") -> It
 
 @contextmanager
 def redis(login: Login) -> Iterator[Redis]:
-    """A client that has authenticated. Raises ServerError when the server is down or refuses the password."""
-    from redis import Redis
-    from redis.backoff import NoBackoff
+    """An authenticated client. Raises ServerError when the server is down or refuses the password."""
     from redis.exceptions import RedisError
-    from redis.retry import Retry
 
-    client = Redis(
-        host=login.endpoint.host,
-        port=login.endpoint.port,
-        username=login.user or None,
-        password=login.password,
-        socket_timeout=PATIENCE,
-        socket_connect_timeout=PATIENCE,
-        decode_responses=True,
-        retry=Retry(NoBackoff(), 0),
-        client_name="circlepay-monitor",
-    )
-    with client:
+    with cache.connect(login, timeout=TIMEOUT, client_name="circlepay-monitor") as client:
         try:
             client.ping()
         except (RedisError, OSError) as error:
@@ -74,5 +58,7 @@ def redis(login: Login) -> Iterator[Redis]:
 
 def _unreachable(operation: str, login: Login, error: Exception) -> ServerError:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    cause = (lines[-1] if lines else type(error).__name__).replace(login.password or "\0", "***")
-    return ServerError(operation, str(login.endpoint), cause, "`circlepay status` says what runs; `make up` starts it")
+    cause = redact(lines[-1] if lines else type(error).__name__, [login.password])
+    return ServerError(
+        operation, str(login.endpoint), cause, "`circlepay status` shows what is running; `make up` starts it"
+    )

@@ -1,4 +1,4 @@
-"""How results look to a person: rich tables, readable in 80 columns. `--json` never comes through here."""
+"""Results as text for people: rich tables, readable in 80 columns. `--json` does not use this module."""
 
 from __future__ import annotations
 
@@ -20,25 +20,24 @@ from infra.operations.monitor import Table
 from infra.operations.preview import Planned
 from infra.operations.status import ServerStatus, Status
 from infra.operations.summary import Summary
-from infra.tunnels import is_remote, plain
 
 SHOWN_CHANGES = 12
-"""Changes of one resource that a summary shows; a fresh database has far more, and `--json` has them all."""
+"""Changes of one resource that a summary shows; a new database has far more, and `--json` has them all."""
 
 PAST = {"is ": "was ", "has ": "had ", "lacks ": "lacked ", "does not ": "did not ", "carries ": "carried "}
-"""How a reason begins before and after the change."""
+"""Beginning of a reason before the change -> after the change."""
 
 UNWRAPPED = 100_000
-"""Columns where nobody looks at a screen: a name that is broken over two lines is found by no grep."""
+"""Columns without a terminal: grep would not find a name that is wrapped over two lines."""
 
 PAIRS = ("name", "value")
-"""Columns of an answer that is written downwards already."""
+"""Columns of an answer that already has one value per row."""
 
 UNITS = ("KiB", "MiB", "GiB", "TiB")
 
 
 def console() -> Console:
-    """Standard output: as wide as the terminal; without one no line is wrapped."""
+    """Standard output: as wide as the terminal; without a terminal no line is wrapped."""
     return Console(highlight=False, width=None if sys.stdout.isatty() else UNWRAPPED)
 
 
@@ -48,7 +47,7 @@ def as_json(value: object) -> str:
 
 
 def tables(console: Console, found: Iterable[Table], *, explain: bool) -> None:
-    """Every answer of the monitoring, with how to read it where asked."""
+    """Every monitoring answer; explain: with how to read it."""
     for table in found:
         console.print(f"\n[bold]{table.server} · {table.name}[/bold]  [dim]{escape(table.title)}[/dim]")
         if table.problem:
@@ -63,7 +62,7 @@ def tables(console: Console, found: Iterable[Table], *, explain: bool) -> None:
 
 
 def _answer(console: Console, table: Table) -> None:
-    """Rows below columns, or downwards: where there is one row only, and where a row is wider than the terminal."""
+    """A table; for a single row, or rows wider than the terminal, one line per column instead."""
     grid = _grid(table.columns, table.rows)
     fits = Measurement.get(console, console.options.update(max_width=UNWRAPPED), grid).maximum <= console.width
     if table.columns == PAIRS or (fits and len(table.rows) > 1):
@@ -93,7 +92,7 @@ def _grid(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Grid:
 
 
 def status(console: Console, found: Status) -> None:
-    """The state of a stack, worst things coloured."""
+    """The state of a stack, problems in colour."""
     for server in found.servers:
         console.print(_server_line(server))
     env_file = found.env_file
@@ -108,12 +107,12 @@ def status(console: Console, found: Status) -> None:
     if not found.well and not found.drift_problem:
         suffix = "" if found.stack == "local" else f" STACK={found.stack}"
         console.print(
-            f"\n-> `make up{suffix}` mends what can be mended without losing anything, and says why where it cannot"
+            f"\n-> `make up{suffix}` repairs everything that it can repair without losing data, and explains the rest"
         )
 
 
 def _verified(checks: Mapping[str, Any]) -> str:
-    """Counts of a verification. What failed and did not stop the `up` is structural: only a migration changes it."""
+    """Counts of a verification. Failed checks that did not stop the `up` are structural: only a migration resolves them."""
     failed = checks.get("failed") or 0
     waiting = f", {failed} {'waits' if failed == 1 else 'wait'} for a decision" if failed else ""
     return f"{checks.get('passed', 0)} passed{waiting}, {checks.get('at', 'never')}"
@@ -121,9 +120,9 @@ def _verified(checks: Mapping[str, Any]) -> str:
 
 def _drift(console: Console, found: Status) -> None:
     if found.drift_problem:
-        console.print(f"{_mark(False)} drift     could not be looked for: {escape(found.drift_problem)}")
+        console.print(f"{_mark(False)} drift     could not be checked: {escape(found.drift_problem)}")
     elif found.drift is None:
-        console.print("[dim]-[/dim] drift     not looked for")
+        console.print("[dim]-[/dim] drift     not checked")
     elif not found.drift:
         console.print(f"{_mark(True)} drift     none")
     else:
@@ -136,9 +135,7 @@ def _server_line(server: ServerStatus) -> str:
     if not server.authenticating:
         state = "running, but not answering" if server.running else "down"
         return f"{_mark(False)} {server.name:<9} {place}  {state}{_problem(server.problem)}"
-    runs_as = (
-        container(server.container, server.engine) if server.container else f"pid {server.pid}" if server.pid else ""
-    )
+    runs_as = server.place or (f"pid {server.pid}" if server.pid else "")
     facts = [runs_as, f"up {duration(server.uptime)}", size(server.size)]
     return f"{_mark(True)} {server.name:<9} {place}  {server.version}  " + "  ".join(fact for fact in facts if fact)
 
@@ -179,7 +176,7 @@ def planned(console: Console, found: Iterable[Planned]) -> None:
 
 
 def _past(change: ShownChange) -> str:
-    """A change that is done: what it took from others no longer matters, that it interrupted them does."""
+    """A completed change: without its lock, which no longer matters, but with the restart that interrupted clients."""
     interrupted = " (restarted)" if change["effect"] == Effect.RESTART else ""
     reason = change["reason"]
     now, then = next(((now, then) for now, then in PAST.items() if reason.startswith(now)), ("", ""))
@@ -187,7 +184,7 @@ def _past(change: ShownChange) -> str:
 
 
 def findings(console: Console, found: Sequence[dict[str, str]]) -> None:
-    """Findings with cost and remedy; what those next to each other share is said once, after the last of them."""
+    """Findings with cost and remedy; what consecutive findings share is printed once, after the last of them."""
     if not found:
         console.print("No findings.")
     for remedy, same in groupby(found, key=lambda finding: finding.get("remedy", "")):
@@ -208,7 +205,7 @@ def _indented(console: Console, text: str) -> None:
 
 
 def summary(console: Console, found: Summary) -> None:
-    """What the last run did, where everything is, what to type next."""
+    """What the last run did, where everything is, and the next commands."""
     value = found.as_dict()
     console.print(
         f"\n[bold]CirclePay stack {found.view.stack}[/bold]: `{found.run}` {found.result} in {found.seconds} s\n"
@@ -225,7 +222,7 @@ def summary(console: Console, found: Summary) -> None:
     for text in value["warnings"]:
         console.print(f"\n[yellow]warning[/yellow] {escape(text)}")
     if value["findings"]:
-        console.print(f"\n[yellow]{len(value['findings'])} findings[/yellow] for you to decide: `circlepay findings`")
+        console.print(f"\n[yellow]{len(value['findings'])} findings[/yellow] need your decision: `circlepay findings`")
     console.print("\n[bold]Next[/bold]")
     commands = Grid(box=None, show_header=False, pad_edge=True, padding=(0, 0, 0, 2))
     commands.add_column(no_wrap=True)
@@ -236,15 +233,10 @@ def summary(console: Console, found: Summary) -> None:
 
 
 def _places(server: Mapping[str, Any]) -> list[str]:
-    """Where a server keeps its data, and what it runs in: a path inside a container says nothing to whoever is outside."""
-    if not server["container"]:
-        return [f"data {server['dataPath']}"]
-    return [container(server["container"], server["engine"]), f"data      volume {server['volume']}"]
-
-
-def container(name: str, engine: str) -> str:
-    """A container, and the machine it is on where that is another one."""
-    return f"container {name} on {plain(engine)}" if is_remote(engine) else f"container {name}"
+    """What a server runs in, if that has a name, and where its data is."""
+    if not server["place"]:
+        return [f"data {server['data']}"]
+    return [server["place"], f"data      {server['data']}"]
 
 
 def _done(console: Console, found: Summary) -> None:

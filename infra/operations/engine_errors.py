@@ -1,4 +1,4 @@
-"""What the events of Pulumi's engine say went wrong, in our words."""
+"""Error messages from the events of Pulumi's engine, rewritten as messages of this package."""
 
 from __future__ import annotations
 
@@ -8,47 +8,25 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from infra.errors import CirclePayError, SettingsError
+from infra.targets import foreign
 
-SAID_ANYWAY = re.compile(r"(preview|update|refresh|destroy) failed|\d+ errors?( occurred:?)?")
-"""What the engine adds to the error that tells the cause."""
+GENERIC_FAILURE = re.compile(r"(preview|update|refresh|destroy) failed|\d+ errors?( occurred:?)?")
+"""Messages that the engine adds to the error with the cause."""
 
-OWN_WORDS = re.compile(r"(?P<operation>[^:\n]+): (?P<path>[^\n]*?): (?P<cause>.*?)(\n\s*-> (?P<hint>.*))?", re.DOTALL)
+OWN_MESSAGE = re.compile(r"(?P<operation>[^:\n]+): (?P<path>[^\n]*?): (?P<cause>.*?)(\n\s*-> (?P<hint>.*))?", re.DOTALL)
 """A message of this package, see CirclePayError."""
 
-PLUGIN = "pulumi-docker"
-BY_PLUGIN = "::docker:index/"
-"""In the name (URN) of every resource of pulumi-docker."""
-WRAPPING = re.compile(
-    r"\s*(?:error: )?(?:(?:creating|updating|deleting|refreshing|reading|diffing) urn:\S+?: )?"
-    r"(?:sdk-v2/provider2\.go:\d+: sdk\.helper_schema: )?(?:\d+ errors? occurred:\s*\* )?"
-)
-"""What Pulumi and its bridge put in front of the words of pulumi-docker."""
-ENDING = re.compile(r":?\s*(?:provider=docker@\S+)?\s*$")
-NO_ENGINE = re.compile(r"failed to create Docker client|connect to the Docker daemon")
-"""How pulumi-docker says that it cannot use an engine."""
-ENGINE_AT = re.compile(
-    r"(?:Docker server, please make sure that |Docker daemon(?: socket)? at )(?P<url>\S+?)[.:]?(?=\s)"
-)
-"""How pulumi-docker says that it cannot use an engine."""
-PULL = re.compile(
-    r".*?unable to pull image (?P<image>\S+): error pulling image \S+: (?:Error response from daemon: )?(?P<cause>.*)",
-    re.DOTALL,
-)
-PULL_HINT = (
-    "this image is pinned and not on the engine any more: load it again, or see that its registry can be reached and "
-    "circlepay:docker.registries has its login; a new circlepay:docker.imagesAsOf takes what the tag stands for now"
-)
 NAMED_OPERATIONS = 3
-WRONG_PASSPHRASE = "incorrect passphrase"  # noqa: S105 - words of an error
-"""Pulumi's words where a stack was encrypted with another one."""
+WRONG_PASSPHRASE = "incorrect passphrase"  # noqa: S105 - text of an error
+"""Pulumi's message when a stack was encrypted with another passphrase."""
 
 
 class EngineError(CirclePayError):
-    """A run of Pulumi failed, and a part of this package said why."""
+    """A run of Pulumi failed with an error of this package or of a plugin."""
 
 
-def told(events: str) -> list[str]:
-    """The error messages among the engine's events, one JSON object a line, each cause once; other lines say nothing."""
+def error_messages(events: str) -> list[str]:
+    """The error messages among the engine's events (one JSON object per line), each cause once; other lines are ignored."""
     plain = (readable(diagnostic) for diagnostic in _errors(events.splitlines()))
     return merged(message for message in plain if message)
 
@@ -67,35 +45,25 @@ def _errors(lines: Iterable[str]) -> Iterator[Mapping[str, Any]]:
 
 
 def readable(diagnostic: Mapping[str, Any]) -> str:
-    """An error's words without what others wrap around them; empty where it only repeats that something failed."""
+    """An error's message without the text that others add; empty when it only repeats that something failed."""
     text, urn = str(diagnostic.get("message", "")), str(diagnostic.get("urn") or "")
-    if BY_PLUGIN in urn:
-        return _of_plugin(ENDING.sub("", WRAPPING.sub("", text, count=1)), urn.rpartition("::")[2]).message
+    found = foreign.of(_type(urn))
+    if found is not None:
+        return found.error(text, urn.rpartition("::")[2]).message
     plain = text.strip().removeprefix("error: ").strip()
-    return "" if SAID_ANYWAY.fullmatch(plain) else plain
+    return "" if GENERIC_FAILURE.fullmatch(plain) else plain
 
 
 def engine_is_silent(diagnostic: Mapping[str, Any]) -> bool:
-    """Whether this is pulumi-docker saying that it cannot use the engine it was told of."""
-    is_its_own = BY_PLUGIN in str(diagnostic.get("urn") or "")
-    return is_its_own and NO_ENGINE.search(str(diagnostic.get("message", ""))) is not None
+    """Whether another provider's plugin reports that the engine of its resources cannot be used."""
+    found = foreign.of(_type(str(diagnostic.get("urn") or "")))
+    return found is not None and found.is_silent(str(diagnostic.get("message", "")))
 
 
-def _of_plugin(text: str, resource: str) -> CirclePayError:
-    """What pulumi-docker said, as the same error that this package raises for it."""
-    from infra.targets.containers import engine
-
-    pull = PULL.fullmatch(text)
-    if pull is not None:
-        return EngineError(f"get {resource}", pull["image"], pull["cause"], PULL_HINT)
-    if not NO_ENGINE.search(text):
-        return engine.refused(PLUGIN, resource, text)
-    found = ENGINE_AT.search(f"{text} ")
-    if found is None:
-        return engine.unreachable(PLUGIN, "the container engine", RuntimeError(text))
-    denied = "permission denied" in text.lower()
-    cause = PermissionError("Permission denied") if denied else ConnectionRefusedError("Connection refused")
-    return engine.unreachable(PLUGIN, found["url"], cause)
+def _type(urn: str) -> str:
+    """The resource's type in its name; empty where there is none."""
+    parts = urn.split("::")
+    return parts[2].rpartition("$")[2] if len(parts) > 3 else ""
 
 
 def wrong_passphrase(stack: str) -> EngineError:
@@ -110,7 +78,7 @@ def wrong_passphrase(stack: str) -> EngineError:
 
 
 def merged(messages: Iterable[str]) -> list[str]:
-    """The messages, each once; those of this package that differ only in what was being done are one."""
+    """The messages without duplicates; errors of this package that differ only in their operation are merged."""
     found: dict[tuple[str, ...], list[str]] = {}
     for message in dict.fromkeys(messages):
         error = own_error(message)
@@ -130,8 +98,8 @@ def _merged(key: tuple[str, ...], operations: list[str]) -> str:
 
 
 def own_error(message: str) -> CirclePayError | None:
-    """The error of this package that such a message was made of; None when somebody else wrote it."""
-    found = OWN_WORDS.fullmatch(message)
+    """The error of this package that has this message; None for messages of other programs."""
+    found = OWN_MESSAGE.fullmatch(message)
     if found is None:
         return None
     kind = SettingsError if found["operation"].startswith("read the settings") else EngineError

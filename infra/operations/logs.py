@@ -1,39 +1,13 @@
-"""The end of a server's log, and what is added to it: from files of a process, or from the engine of a container."""
+"""The end of servers' logs, and what is added to them, wherever their target keeps them."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol
 
-from infra.errors import TargetError
-from infra.operations.container_logs import ContainerLog
-from infra.operations.file_logs import FileLog
-from infra.operations.stack import ServerView, up_hint
+from infra.targets.target import Log
 
 POLL_SECONDS = 0.2
-
-
-class Log(Protocol):
-    """Where one server's lines are."""
-
-    def title(self) -> str:
-        """Where they are read now, for people. Raises TargetError when there is no log."""
-
-    def last_lines(self, count: int) -> list[str]:
-        """At most `count` lines from the end, without line ends. Raises TargetError when it cannot be read."""
-
-    def watch(self, lines: int, stop: Callable[[], bool]) -> Iterator[str | None]:
-        """The last lines, then every new one, and None whenever there is nothing new; ends once stop() is true."""
-
-
-def of(server: ServerView, stack: str) -> Log:
-    """The log of a server. Raises TargetError for one that has none."""
-    if server.container:
-        return ContainerLog(server.engine, server.container)
-    if server.log_path is None:
-        raise TargetError("read log", server.name, "the stack says of no log", up_hint(stack))
-    return FileLog(server.log_path)
 
 
 def follow(
@@ -53,3 +27,17 @@ def follow(
             else:
                 del watched[name]
         time.sleep(POLL_SECONDS)
+
+
+def shown(logs: Mapping[str, Log], count: int, *, following: bool) -> Iterator[str]:
+    """The last lines of each log, for people: with several, each below a heading, or behind a name while following."""
+    several = len(logs) > 1
+    if following:
+        for name, line in follow(logs, count):
+            yield f"{name:<8} | {line}" if several else line
+        return
+    titles = {name: log.title() for name, log in logs.items()}
+    for name, log in logs.items():
+        if several:
+            yield f"==> {name}: {titles[name]} <=="
+        yield from log.last_lines(count)

@@ -1,4 +1,4 @@
-"""Every monitoring query of PostgreSQL and Redis, run once: data only, showing is the command's business."""
+"""Runs the monitoring queries of PostgreSQL and Redis once and returns data; the command prints it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from infra.endpoint import Login
 from infra.errors import ServerError, SettingsError
 from infra.operations import connections
-from infra.operations.stack import PROJECT_ROOT, StackView
+from infra.operations.stack import StackView
+from infra.paths import PROJECT_ROOT
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -22,7 +23,7 @@ QUERIES = PROJECT_ROOT / "sql" / "monitoring"
 
 @dataclass(frozen=True)
 class Query:
-    """One file of sql/monitoring. title: what it shows. reading: how to read it. Both are its header comment."""
+    """One file of sql/monitoring. title: what it shows. reading: how to read it. Both come from its header comment."""
 
     name: str
     title: str
@@ -32,7 +33,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Table:
-    """The answer to one question. rows: JSON types, in the order of columns. problem: why there is none, else empty."""
+    """The answer to one query. rows: JSON types, in the order of columns. problem: why there is no answer, else empty."""
 
     server: str
     name: str
@@ -54,7 +55,7 @@ class Table:
 
 
 def queries(folder: Path = QUERIES) -> list[Query]:
-    """Every query, by name. A header is `-- Title: what it shows` and `-- Read it: how`, each on one line or more."""
+    """All queries by name. A header is `-- Title: what it shows` and `-- Read it: how`, each of one or more lines."""
     return [_query(path) for path in sorted(folder.glob("*.sql"))]
 
 
@@ -66,9 +67,9 @@ def _query(path: Path) -> Query:
 
 
 def run(view: StackView, servers: Sequence[str], names: Sequence[str] = ()) -> list[Table]:
-    """Every answer of the servers named (`postgres`, `redis`), or those of these names only.
+    """All answers of the given servers (`postgres`, `redis`), or only those of the given names.
 
-    A server that is down is one table with its problem. Raises SettingsError for a name nothing has.
+    A server that is down is one table with its problem. Raises SettingsError for an unknown name.
     """
     tables: list[Table] = []
     if "postgres" in servers:
@@ -81,13 +82,13 @@ def run(view: StackView, servers: Sequence[str], names: Sequence[str] = ()) -> l
     unknown = [name for name in names if name not in known]
     if unknown and not any(table.problem for table in tables):
         raise SettingsError(
-            "monitor", ", ".join(unknown), "there is no query of this name", "`circlepay monitor` shows all"
+            "monitor", ", ".join(unknown), "there is no query of this name", "`circlepay monitor` lists all of them"
         )
     return tables
 
 
 def ask_postgres(login: Login, names: Sequence[str] = ()) -> list[Table]:
-    """All queries, or those of these names, on one connection; one that fails does not stop the others."""
+    """All queries, or those of the given names, on one connection; one that fails does not stop the others."""
     chosen = [query for query in queries() if not names or query.name in names]
     try:
         with connections.postgres(login) as connection:
@@ -112,7 +113,7 @@ def _reason(error: Exception) -> str:
     from psycopg.errors import LockNotAvailable
 
     if isinstance(error, LockNotAvailable):
-        return f"a lock kept it waiting for {connections.LOCK_SECONDS} s; long_transactions shows who may hold it"
+        return f"it waited {connections.LOCK_SECONDS} s for a lock; long_transactions shows which sessions may hold it"
     return str(error).splitlines()[0]
 
 
@@ -145,7 +146,7 @@ def _redis_tables(client: Redis) -> list[Table]:
         Table("redis", "dbsize", "Number of keys", ("keys",), ((keys,),)),
         _pairs(
             "efficiency",
-            "Hits, evictions and memory against its limit, computed from the above",
+            "Hit ratio, evictions and memory against its limit, computed from the above",
             efficiency(memory, stats),
         ),
         _pairs(
@@ -177,7 +178,7 @@ def _pairs(name: str, title: str, values: Mapping[str, Any]) -> Table:
 def _client_list(sessions: Sequence[Mapping[str, str]]) -> Table:
     columns = ("id", "addr", "name", "user", "age", "idle", "db", "cmd", "tot-mem")
     rows = tuple(tuple(session.get(column, "") for column in columns) for session in sessions)
-    return Table("redis", "client_list", "Clients that are connected; age and idle in seconds", columns, rows)
+    return Table("redis", "client_list", "Connected clients; age and idle in seconds", columns, rows)
 
 
 def _line(value: object) -> str:
@@ -185,7 +186,7 @@ def _line(value: object) -> str:
 
 
 def _plain(value: object) -> Any:
-    """A value of PostgreSQL or Redis as JSON has it; moments in ISO 8601 and UTC, durations as text."""
+    """A value of PostgreSQL or Redis as a JSON type; timestamps in ISO 8601 and UTC, durations as text."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="seconds")
     if isinstance(value, timedelta):

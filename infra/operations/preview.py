@@ -1,4 +1,4 @@
-"""What an `up` would change, as Pulumi's engine tells it while it previews."""
+"""What an `up` would change, from the events of Pulumi's engine during a preview."""
 
 from __future__ import annotations
 
@@ -9,20 +9,23 @@ from pathlib import Path
 from typing import Any, cast
 
 from infra.changes import ShownChange
-from infra.operations import docker_steps
-from infra.operations.engine_errors import PLUGIN, EngineError
-from infra.operations.stack import PROJECT_ROOT, run_pulumi
+from infra.operations.engine_errors import EngineError
+from infra.operations.stack import run_pulumi
+from infra.paths import PROJECT_ROOT
+from infra.targets import foreign, target
 
-QUIET = frozenset({"same", "read", "refresh", "discard", "read-discard"})
+STATE_ONLY = frozenset({"same", "read", "refresh", "discard", "read-discard"})
 """Operations of Pulumi that change nothing outside its state."""
+PARTS_OF_REPLACE = frozenset({"delete-replaced", "create-replacement"})
+"""Operations of Pulumi that are part of a `replace`, which is reported by itself."""
 
 EVENTS = {"PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "1"}
-"""The engine's events, one JSON object a line; the single document `--json` is otherwise lacks the outputs of updates."""
+"""Makes `--json` print the engine's events, one JSON object per line; the default document lacks the outputs of updates."""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """One resource that an `up` would touch. operation: create, update, replace or delete. changes: what that takes."""
+    """One resource that an `up` would change. operation: create, update, replace or delete."""
 
     resource: str
     kind: str
@@ -45,17 +48,17 @@ def run(stack: str, *, project_root: Path = PROJECT_ROOT) -> list[Planned]:
     try:
         text = run_pulumi(arguments, stack, project_root, EVENTS)
     except EngineError as error:
-        if error.operation != PLUGIN:
+        if error.operation not in {each.NAME for each in foreign.known()}:
             raise
-        # The engine that the state remembers may have moved: Pulumi asks the program for its place only where told to.
+        # The engine's address in the state may be outdated: only with this flag does Pulumi run the program for the current one.
         text = run_pulumi([*arguments, "--run-program"], stack, project_root, EVENTS)
     return planned(json.loads(line) for line in text.splitlines() if line.startswith("{"))
 
 
 def planned(events: Iterable[Mapping[str, Any]]) -> list[Planned]:
-    """What the engine's events say would change.
+    """The planned changes in the engine's events.
 
-    A resource that is only updated because something before it is (its changes are known, and there are none) is left out.
+    A resource that is only updated because one it depends on is (its changes are known, and there are none) is left out.
     """
     found: dict[str, Planned] = {}
     gone: set[str] = set()
@@ -64,7 +67,7 @@ def planned(events: Iterable[Mapping[str, Any]]) -> list[Planned]:
         step = (event.get("resourcePreEvent") or event.get("resOutputsEvent") or {}).get("metadata")
         if step and is_gone(step, is_done=is_done):
             gone.add(step["urn"])
-        if step and is_told(step):
+        if step and is_reported(step):
             found[step["urn"]] = item = _planned(step, gone=step["urn"] in gone)
             if is_done and item.operation == "update" and is_empty(step):
                 del found[step["urn"]]
@@ -72,20 +75,20 @@ def planned(events: Iterable[Mapping[str, Any]]) -> list[Planned]:
 
 
 def is_gone(step: Mapping[str, Any], *, is_done: bool) -> bool:
-    """Whether a look has found a resource to be no longer there."""
+    """Whether a refresh has found that a resource no longer exists."""
     return bool(is_done and step["op"] == "refresh" and step.get("old") and not step.get("new"))
 
 
-def is_told(step: Mapping[str, Any]) -> bool:
-    """Whether a step changes something that is ours or pulumi-docker's. A replacement is told once, as `replace`."""
+def is_reported(step: Mapping[str, Any]) -> bool:
+    """Whether a step changes a resource of this package or of pulumi-docker. A replacement counts once, as `replace`."""
     kind = step["type"]
-    return step["op"] not in QUIET | docker_steps.HALVES and (
-        kind.startswith("circlepay:") or docker_steps.is_one(kind)
-    )
+    if step["op"] in STATE_ONLY | PARTS_OF_REPLACE or kind in target.retired_types():
+        return False
+    return kind.startswith("circlepay:") or foreign.of(kind) is not None
 
 
 def is_empty(step: Mapping[str, Any]) -> bool:
-    """Whether a resource of ours knows what it changes, and that it is nothing."""
+    """Whether a resource of this package knows its changes, and there are none."""
     return _own_changes(step) == []
 
 
@@ -94,13 +97,13 @@ def _own_changes(step: Mapping[str, Any]) -> object:
 
 
 def _planned(step: Mapping[str, Any], *, gone: bool) -> Planned:
-    own = not docker_steps.is_one(step["type"])
-    changes = changes_in(_own_changes(step)) if own else docker_steps.changes(step, gone=gone)
+    other = foreign.of(step["type"])
+    changes = other.changes(step, gone=gone) if other else changes_in(_own_changes(step))
     return Planned(name(step["urn"]), step["type"].rpartition(":")[2], step["op"], changes)
 
 
 def changes_in(value: object) -> tuple[ShownChange, ...]:
-    """The changes a resource outputs; none where it does not know them yet."""
+    """The changes among a resource's outputs; empty while they are unknown."""
     changes = value if isinstance(value, list) else []
     return tuple(cast(ShownChange, change) for change in changes if isinstance(change, dict))
 

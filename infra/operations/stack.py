@@ -17,44 +17,42 @@ from urllib.parse import unquote, urlsplit
 
 from infra.endpoint import Endpoint, Login
 from infra.errors import CirclePayError
-from infra.operations import engine_errors
-from infra.tunnels import is_remote, reach
+from infra.operations import engine_errors, state_file
+from infra.paths import PROJECT_ROOT
+from infra.targets import target as targets
+from infra.targets.location import Location
+from infra.targets.target import Target
+from infra.tunnels import reach
 
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
-SERVERS = ("postgres", "redis")
 DEFAULT_PORTS = {"postgresql": 5432, "redis": 6379}
 
 
 class StackError(CirclePayError):
-    """The stack's outputs cannot be had: no Pulumi, no such stack, never brought up."""
+    """The stack's outputs cannot be read: no Pulumi, no such stack, never brought up."""
 
 
 @dataclass(frozen=True)
 class ServerView:
     """One server of a stack, as its outputs describe it.
 
-    name: `postgres` or `redis`. version: as last seen by `up`. data_path: inside the container where there is one.
-
-    Of a process: folder: the server's own, with data, configuration and logs. programs: folder of the server's
-    executables. log_path: file, or folder of files. None for a server in a container.
-
-    Of a container: container, volume: names of it and of its data's volume. engine: URL. Empty for a process.
+    name: `postgres` or `redis`. version: as last seen by `up`. data_path: as the server sees it. programs: folder of its
+    executables, None where they are part of an image.
     """
 
     name: str
-    endpoint: Endpoint
+    location: Location
     version: str
-    data_path: Path
-    folder: Path | None = None
-    log_path: Path | None = None
     programs: Path | None = None
-    container: str = ""
-    volume: str = ""
-    engine: str = ""
 
-    def reached(self) -> Endpoint:
-        """Where this process reaches it: by a tunnel, where its engine is on another machine. Raises TunnelError."""
-        return _reached(self.endpoint, self.engine)
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where its own machine reaches it."""
+        return Endpoint(self.location.host, self.location.port)
+
+    @property
+    def target(self) -> Target:
+        """The target that knows its location."""
+        return targets.load(self.location.target)
 
 
 @dataclass(frozen=True)
@@ -72,12 +70,12 @@ class StackView:
 
     @property
     def findings(self) -> list[dict[str, str]]:
-        """What was found and only a decision can settle."""
+        """Findings, which only a decision can settle."""
         return list(self.outputs.get("findings") or [])
 
     @property
     def warnings(self) -> list[str]:
-        """What the settings allow but is worth saying."""
+        """Warnings about settings that are allowed."""
         return [str(text) for text in self.outputs.get("warnings") or []]
 
     @property
@@ -88,18 +86,14 @@ class StackView:
     def server(self, name: str) -> ServerView:
         """The server called `name`. Raises StackError when the outputs do not describe it."""
         value = self.outputs.get(name) or {}
+        if value and "location" not in value:
+            raise StackError("read stack", self.stack, "an earlier release brought it up", up_hint(self.stack))
         try:
             return ServerView(
                 name=name,
-                endpoint=Endpoint(str(value["address"]), int(value["port"])),
+                location=Location.from_json(value["location"]),
                 version=str(value.get("version") or ""),
-                data_path=Path(value["dataPath"]),
-                folder=_path(value["folder"]),
-                log_path=_path(value["logPath"]),
                 programs=_path(value["programs"]),
-                container=str(value.get("container") or ""),
-                volume=str(value.get("volume") or ""),
-                engine=str(value.get("engine") or ""),
             )
         except (KeyError, TypeError, ValueError):
             raise incomplete(self.stack, name) from None
@@ -121,12 +115,8 @@ class StackView:
         if not url:
             raise incomplete(self.stack, output)
         login = parse_url(str(url))
-        engine = str((self.outputs.get(server) or {}).get("engine") or "")
-        return replace(login, endpoint=_reached(login.endpoint, engine))
-
-
-def _reached(endpoint: Endpoint, engine: str) -> Endpoint:
-    return reach(endpoint.host, endpoint.port, engine if is_remote(engine) else "")
+        via = str(((self.outputs.get(server) or {}).get("location") or {}).get("via") or "")
+        return replace(login, endpoint=reach(login.endpoint.host, login.endpoint.port, via))
 
 
 def _path(text: str) -> Path | None:
@@ -161,6 +151,28 @@ def export(stack: str, *, project_root: Path = PROJECT_ROOT) -> dict[str, Any]:
     return state
 
 
+def deployment(stack: str, *, project_root: Path = PROJECT_ROOT) -> Mapping[str, Any]:
+    """What the stack's state has, empty without one; from its file where that is here. Raises StackError."""
+    path = state_file.path_of(stack, project_root)
+    if path is not None:
+        return state_file.deployment(path)
+    return export(stack, project_root=project_root).get("deployment") or {}
+
+
+def exists(stack: str, *, project_root: Path = PROJECT_ROOT) -> bool:
+    """Whether there is such a stack, brought up or not. Raises StackError when its backend cannot be asked."""
+    path = state_file.path_of(stack, project_root)
+    if path is not None:
+        return path.exists() or state_file.compressed(path).exists()
+    listed = json.loads(run_pulumi(["stack", "ls", "--json"], stack, project_root))
+    return stack in {each["name"].rpartition("/")[2] for each in listed}
+
+
+def failure_note(stack: str, project_root: Path) -> Path:
+    """Where the reason of a failed run is kept until the next one."""
+    return project_root / ".circlepay" / f"failure-{stack}.txt"
+
+
 def resource(state: Mapping[str, Any], kind: str, name: str) -> dict[str, Any] | None:
     """One resource of an exported state by its type and its own name, None where there is none."""
     for item in (state.get("deployment") or {}).get("resources") or []:
@@ -171,15 +183,26 @@ def resource(state: Mapping[str, Any], kind: str, name: str) -> dict[str, Any] |
 
 def run_pulumi(arguments: Sequence[str], stack: str, project_root: Path, more: Mapping[str, str] | None = None) -> str:
     """What Pulumi printed. more: added to its environment. Raises StackError when there is no Pulumi or it failed."""
-    argv = [*pulumi_command(project_root), *arguments, "--non-interactive"]
-    environment = {**os.environ, "STACK": stack, **(more or {})}
-    done = subprocess.run(
-        argv, cwd=project_root, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
+    done = ask_pulumi(arguments, stack, project_root, more)
     if done.returncode != 0:
-        told = engine_errors.told(done.stdout)
-        raise failed(stack, " ".join(arguments[:2]), "\n".join(told) or done.stderr or done.stdout, told)
+        messages = engine_errors.error_messages(done.stdout)
+        raise failed(stack, " ".join(arguments[:2]), "\n".join(messages) or done.stderr or done.stdout, messages)
     return done.stdout
+
+
+def ask_pulumi(
+    arguments: Sequence[str], stack: str, project_root: Path, more: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """A command of Pulumi that has ended, whether it failed or not. Raises StackError when there is no Pulumi."""
+    return subprocess.run(
+        [*pulumi_command(project_root), *arguments, "--non-interactive"],
+        cwd=project_root,
+        env={**os.environ, "STACK": stack, **(more or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def pulumi_command(project_root: Path) -> list[str]:
@@ -195,22 +218,22 @@ def pulumi_command(project_root: Path) -> list[str]:
         return [str(launcher), "pulumi"]
     if on_path:
         return [on_path]
-    raise StackError("run pulumi", "PATH", "there is no pulumi here", "`make up` brings its own where there is none")
+    raise StackError("run pulumi", "PATH", "there is no pulumi here", "`make up` installs one where there is none")
 
 
-def failed(stack: str, doing: str, said: str, told: Sequence[str] = ()) -> CirclePayError:
-    """What was said as an error that says what to do. told: the engine's error messages, where there were events."""
-    own = [error for message in told if (error := engine_errors.own_error(message)) is not None]
-    if own and len(told) == 1:
+def failed(stack: str, operation: str, output: str, messages: Sequence[str] = ()) -> CirclePayError:
+    """A failed command as an error that says what to do. messages: the engine's error messages, where there were events."""
+    own = [error for message in messages if (error := engine_errors.own_error(message)) is not None]
+    if own and len(messages) == 1:
         return own[0]
-    if told:
-        return StackError(doing, stack, "; ".join(told), "")
-    if "no stack named" in said:
+    if messages:
+        return StackError(operation, stack, "; ".join(messages), "")
+    if "no stack named" in output:
         return StackError("read stack", stack, "there is no such stack", up_hint(stack))
-    if engine_errors.WRONG_PASSPHRASE in said:
+    if engine_errors.WRONG_PASSPHRASE in output:
         return engine_errors.wrong_passphrase(stack)
-    lines = [line.strip().removeprefix("error: ") for line in said.splitlines() if line.strip()]
-    return StackError(doing, stack, "; ".join(lines[-3:]) or "pulumi failed and said nothing", "")
+    lines = [line.strip().removeprefix("error: ") for line in output.splitlines() if line.strip()]
+    return StackError(operation, stack, "; ".join(lines[-3:]) or "pulumi failed without a message", "")
 
 
 def incomplete(stack: str, output: str) -> StackError:
@@ -219,5 +242,5 @@ def incomplete(stack: str, output: str) -> StackError:
 
 
 def up_hint(stack: str) -> str:
-    """What to type to have the stack."""
+    """The command that brings the stack up."""
     return "make up" if stack == "local" else f"make up STACK={stack}"

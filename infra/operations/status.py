@@ -1,4 +1,4 @@
-"""How a stack is doing: both servers, the env file, drift. One part that fails hides no other."""
+"""The status of a stack: both servers, the env file, drift. A part that fails does not hide the others."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ SELECT current_setting('server_version'),
 
 @dataclass(frozen=True)
 class ServerStatus:
-    """One server. running: something listens there. authenticating: it accepts the stack's credentials.
+    """One server. running: something listens on its port. authenticating: it accepts the stack's credentials.
 
-    pid: process id, None when unknown and in a container. uptime: seconds. size: bytes: all databases of PostgreSQL,
-    memory used by Redis. container, volume, engine: as in ServerView. problem: why it does not
-    authenticate, else empty.
+    pid: process id, None when unknown or not of this machine's process table. uptime: seconds. size: bytes of all
+    databases of PostgreSQL, or memory used by Redis. place: what it runs in, empty for a process of a shared machine.
+    problem: why it does not authenticate, else empty.
     """
 
     name: str
@@ -43,15 +43,13 @@ class ServerStatus:
     pid: int | None = None
     uptime: int | None = None
     size: int | None = None
-    container: str = ""
-    volume: str = ""
-    engine: str = ""
+    place: str = ""
     problem: str = ""
 
 
 @dataclass(frozen=True)
 class EnvFileStatus:
-    """The env file. current: it holds what `up` wrote, as far as can be seen. problem: what is wrong with it, else empty."""
+    """The env file. current: it has the content that `up` wrote, as far as known. problem: what is wrong, else empty."""
 
     path: str
     exists: bool
@@ -62,9 +60,9 @@ class EnvFileStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """All of it. drift: what `up` would change, None when it was not looked for. drift_problem: why it could not be.
+    """The whole status. drift: what `up` would change, None when not checked. drift_problem: why it could not be checked.
 
-    drift_error: the same in its parts, as `CirclePayError.as_dict` names them; empty without one.
+    drift_error: the same error as `CirclePayError.as_dict`; empty without one.
     """
 
     stack: str
@@ -78,9 +76,9 @@ class Status:
 
     @property
     def well(self) -> bool:
-        """Whether everything is as declared, as far as it was looked at.
+        """Whether everything is as declared, as far as it was checked.
 
-        Checks that failed are not asked: those of a stack that is up wait for a decision, any other stopped its `up`.
+        Failed checks do not count: on a stack that is up they wait for a decision, any other would have stopped its `up`.
         """
         return (
             all(server.authenticating for server in self.servers)
@@ -97,7 +95,7 @@ class Status:
 
 
 def read(view: StackView, *, look_for_drift: bool = True) -> Status:
-    """The stack as it is now. The three looks run side by side; with drift it takes as long as a `pulumi preview`."""
+    """The stack as it is now. The three parts run in parallel; with drift it takes as long as a `pulumi preview`."""
     with ThreadPoolExecutor(max_workers=3) as pool:
         postgres = pool.submit(server_status, view, "postgres")
         redis = pool.submit(server_status, view, "redis")
@@ -123,47 +121,25 @@ def _drift(view: StackView) -> tuple[tuple[Planned, ...] | None, CirclePayError 
 
 
 def server_status(view: StackView, name: str) -> ServerStatus:
-    """One server, asked over the network as the stack's superuser. Never raises because it is down."""
+    """One server, queried over the network as the stack's superuser. Never raises because it is down."""
     server = view.server(name)
-    found = _asked(view, server)
-    if not server.container:
-        return found
-    problem = "" if found.authenticating else container_problem(server) or found.problem
-    return replace(
-        found, pid=None, container=server.container, volume=server.volume, engine=server.engine, problem=problem
-    )
+    found = _queried(view, server)
+    problem = "" if found.authenticating else server.target.problem(server.location) or found.problem
+    pid = None if server.target.isolated else found.pid
+    return replace(found, pid=pid, place=server.target.describe(server.location)[0], problem=problem)
 
 
-def _asked(view: StackView, server: ServerView) -> ServerStatus:
+def _queried(view: StackView, server: ServerView) -> ServerStatus:
     status = partial(ServerStatus, server.name, server.endpoint.host, server.endpoint.port)
     ask = _postgres if server.name == "postgres" else _redis
     running = False
     try:
-        running = listens(server.reached())
+        running = listens(server.location.endpoint())
         if not running:
-            return status(running, False, problem="nothing listens there")
+            return status(running, False, problem="nothing is listening there")
         return status(running, True, **ask(view))
     except CirclePayError as error:
         return status(running, False, problem=error.cause)
-
-
-def container_problem(server: ServerView) -> str:
-    """What its engine says is wrong with a server's container; empty when that runs."""
-    from infra.targets.containers.engine import connected
-    from infra.targets.containers.ownership import inspected
-
-    try:
-        with connected(server.engine, "look at", server.container) as api:
-            found = inspected(api, server.container)
-    except CirclePayError as error:
-        return f"{error.path}: {error.cause}"
-    if found is None:
-        return f"there is no container {server.container}"
-    state = found["State"]
-    if state["Status"] == "running":
-        return ""
-    code = f" with exit code {state['ExitCode']}" if state["Status"] == "exited" else ""
-    return f"container {server.container} is {state['Status']}{code}"
 
 
 def listens(endpoint: Endpoint, timeout: float = 2.0) -> bool:
@@ -197,9 +173,9 @@ def _redis(view: StackView) -> dict[str, Any]:
 
 
 def env_file_status(view: StackView, drift: Iterable[Planned] = ()) -> EnvFileStatus:
-    """The env file against the stack's own URLs and keys, and against the declaration as far as `drift` knows it.
+    """Compares the env file with the stack's URLs and keys, and with the declaration as far as `drift` covers it.
 
-    Values are compared, never shown.
+    Values are compared, never printed.
     """
     path = view.env_file
     try:
@@ -220,8 +196,8 @@ URLS = {"DATABASE_URL": "databaseUrl", "REDIS_URL": "redisUrl"}
 
 
 def _other_content(view: StackView, text: str) -> str:
-    """What the file holds that the last `up` cannot have written; empty when nothing."""
-    from infra.env_file import KEYS, read_back
+    """How the file's content differs from what the last `up` wrote; empty when it does not."""
+    from infra.env_file.encoding import KEYS, read_back
 
     try:
         values = read_back(text)
@@ -232,13 +208,13 @@ def _other_content(view: StackView, text: str) -> str:
     if missing := [key for key in KEYS if key not in values]:
         return f"it was edited: {', '.join(missing)} missing"
     if values.keys() - {*KEYS}:
-        # Their names are not told: a line that was pasted without `=` is all name, and may be a secret.
+        # Without their names: a line that was pasted without `=` is all name, and may be a secret.
         return "it was edited: it has keys that are not documented"
     return ""
 
 
 def _other_than_declared(drift: Iterable[Planned]) -> str:
-    """Why `up` would write it anew; empty when it would not, or cannot know while servers are down."""
+    """Why `up` would rewrite it; empty when it would not, or when that is unknown because servers are down."""
     changes = [change for item in drift if item.kind == "EnvFile" for change in item.changes]
     written = [change for change in changes if change["action"] == "write" and change["subject"] == "env file"]
     return f"it {written[0]['reason']}" if written else ""

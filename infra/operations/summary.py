@@ -1,4 +1,4 @@
-"""What the last `up` did and where everything is now, for the person who typed it."""
+"""Summary of the last `up` or `down`: what it changed, and where everything is."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from infra.changes import ShownChange
-from infra.operations import docker_steps, preview, stack
-from infra.operations.stack import PROJECT_ROOT, SERVERS, StackView
+from infra.endpoint import SERVERS
+from infra.operations import preview, stack
+from infra.operations.stack import StackView
+from infra.paths import PROJECT_ROOT
+from infra.targets import foreign
 
 STACK_TYPE = "pulumi:pulumi:Stack"
 RUNS = {"update": "up", "destroy": "down"}
-"""What Pulumi calls a run -> what was typed."""
+"""Pulumi's name of a run -> the command."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +41,9 @@ class Done:
 
 @dataclass(frozen=True)
 class Summary:
-    """view: the stack without its secrets. run: `up` or `down`. result: as Pulumi names it. seconds: how long that took.
+    """view: the stack without its secrets. run: `up` or `down`. result: in Pulumi's terms. seconds: its duration.
 
-    reason: why it failed, where that is known.
+    reason: why it failed, if known.
     """
 
     view: StackView
@@ -65,11 +68,10 @@ class Summary:
                     "address": server.endpoint.host,
                     "port": server.endpoint.port,
                     "version": server.version,
-                    "dataPath": str(server.data_path),
-                    "logPath": str(server.log_path or ""),
-                    "container": server.container,
-                    "volume": server.volume,
-                    "engine": server.engine,
+                    "dataPath": server.location.placeholders["data"],
+                    "place": server.target.describe(server.location)[0],
+                    "data": server.target.describe(server.location)[1],
+                    "location": server.location.to_json(),
                 }
                 for server in servers
             ],
@@ -92,9 +94,9 @@ def read(name: str, *, project_root: Path = PROJECT_ROOT) -> Summary:
 
 
 def kept_reason(name: str, project_root: Path) -> str:
-    """Why the last run failed, as it was kept by the run; empty where nothing was."""
+    """Why the last run failed, as recorded by that run; empty if it recorded nothing."""
     try:
-        return (project_root / ".circlepay" / f"failure-{name}.txt").read_text(encoding="utf-8").strip()
+        return stack.failure_note(name, project_root).read_text(encoding="utf-8").strip()
     except OSError:
         return ""
 
@@ -102,9 +104,9 @@ def kept_reason(name: str, project_root: Path) -> str:
 def summarize(
     name: str, project_root: Path, state: Mapping[str, Any], runs: list[Mapping[str, Any]], reason: str = ""
 ) -> Summary:
-    """The summary of a state and the newest run first. Pure. Raises StackError for a stack without outputs.
+    """The summary of a state and its runs, newest first. Pure. Raises StackError for a stack without outputs.
 
-    reason: why the newest run failed; of no account when it did not.
+    reason: why the newest run failed; ignored when it succeeded.
     """
     resources = (state.get("deployment") or {}).get("resources") or []
     outputs = next((item.get("outputs") for item in resources if item["type"] == STACK_TYPE), None)
@@ -115,7 +117,7 @@ def summarize(
         raise stack.StackError("read stack", name, "it was never brought up, or it was taken down", stack.up_hint(name))
     last = runs[0]
     began = moment(last["startTime"])
-    done = (_of_engine(item, began) or _done(item, began) for item in resources)
+    done = (_foreign(item, began) or _done(item, began) for item in resources)
     return Summary(
         view=StackView(stack=name, project_root=project_root, outputs=outputs),
         run=RUNS.get(last.get("kind", ""), str(last.get("kind"))),
@@ -126,18 +128,18 @@ def summarize(
     )
 
 
-def _of_engine(item: Mapping[str, Any], began: datetime) -> Done | None:
-    """A container, image or volume that the run that began then made. That it changed one in place is not in the state."""
-    created = item.get("created")
-    if not docker_steps.is_one(item["type"]) or not created or moment(created) < began:
+def _foreign(item: Mapping[str, Any], began: datetime) -> Done | None:
+    """Another provider's resource that was created since `began`. The state does not record updates in place."""
+    created, other = item.get("created"), foreign.of(item["type"])
+    if other is None or not created or moment(created) < began:
         return None
-    return Done(preview.name(item["urn"]), "create", (docker_steps.made(item),))
+    return Done(preview.name(item["urn"]), "create", (other.made(item),))
 
 
 def _done(item: Mapping[str, Any], began: datetime) -> Done | None:
-    """What the run that began then did to one resource: None when it was touched before, or only looked at.
+    """What the run changed in one resource; None when it was last changed before `began`, or only read.
 
-    `modified` also moves when a read finds other findings, so the provider says itself when it changed something.
+    `modified` also moves when a read returns new findings, so the provider itself records when it changed something.
     """
     outputs = item.get("outputs") or {}
     if not item["type"].startswith("circlepay:"):
@@ -151,17 +153,17 @@ def _done(item: Mapping[str, Any], began: datetime) -> Done | None:
 
 
 def moment(text: str) -> datetime:
-    """A moment as Pulumi writes it: RFC 3339 with up to nine digits of a second, of which six are kept."""
+    """A timestamp of Pulumi: RFC 3339 with up to nine decimals of a second, of which six are kept."""
     return datetime.fromisoformat(text)
 
 
 def next_commands(name: str) -> dict[str, str]:
-    """What to type next, and what it is for."""
+    """Next commands -> their purpose."""
     suffix = "" if name == "local" else f" STACK={name}"
     option = "" if name == "local" else f" --stack {name}"
     return {
-        f"make verify{suffix}": "look at everything from outside",
-        f"make status{suffix}": "what runs, and what drifted",
+        f"make verify{suffix}": "check everything from outside",
+        f"make status{suffix}": "what is running, and what drifted",
         f"tools/environment.sh circlepay psql{option}": "a shell on the database",
         f"tools/environment.sh circlepay monitor{option}": "all monitoring queries",
         f"make down{suffix}": "stop the servers and keep the data",

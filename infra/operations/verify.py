@@ -1,4 +1,4 @@
-"""`circlepay verify`: the acceptance suite on a stack that is up, as a report a person can act on."""
+"""`circlepay verify`: runs the acceptance suite on a stack that is up and prints a report."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infra.operations import stack as stacks
-from infra.verification import Check, Report, Subject
-from infra.verification import run as run_suite
+from infra.verification.report import Check, Report
+from infra.verification.runner import run as run_suite
+from infra.verification.subject import Subject
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
 PASSED, FAILED = 0, 2
 SUBJECT_OUTPUT = "verificationSubject"
 NAMED_IN_FULL = 3
-"""Checks that failed for one and the same reason are named up to this many; a server that is down fails hundreds."""
+"""Number of checks with the same failure that are listed by name; a server that is down fails hundreds."""
 
 
 def run(stack: str, junit: Path | None, json_output: bool) -> int:
-    """Verify `stack` and print what was found; 0 when every check passed, 2 when one did not.
+    """Verify `stack` and print the result; returns 0 when every check passed, else 2.
 
     junit: where to write a JUnit report. Raises StackError for a stack that is not up and VerificationError when the
     suite could not run.
@@ -40,7 +41,7 @@ def run(stack: str, junit: Path | None, json_output: bool) -> int:
 
 
 def subject_of(view: stacks.StackView) -> Subject:
-    """What to look at, from the stack's outputs; the env file is part of it once it exists. Raises StackError."""
+    """The subject of the verification from the stack's outputs, with the env file if it exists. Raises StackError."""
     value: Any = view.outputs.get(SUBJECT_OUTPUT)
     if not value:
         raise stacks.incomplete(view.stack, SUBJECT_OUTPUT)
@@ -53,7 +54,7 @@ def subject_of(view: stacks.StackView) -> Subject:
 
 
 def show(console: Console, stack: str, report: Report) -> None:
-    """The report for reading: a line per group, then each failure with what was expected, observed and what to do."""
+    """Prints the report: a line per group, then each failure with what was expected, observed and what to do."""
     for group, counts in groups(report.checks).items():
         failed = counts["failed"]
         mark = "[red]✗[/red]" if failed else "[green]✓[/green]"
@@ -77,7 +78,7 @@ def groups(checks: Iterable[Check]) -> dict[str, Counter[str]]:
 
 
 def same_reason(checks: Iterable[Check]) -> list[list[Check]]:
-    """The failed checks, those next to each other with the same message together."""
+    """The failed checks; consecutive ones with the same message are grouped."""
     failed = [check for check in checks if check.outcome != "passed"]
     return [list(same) for _, same in groupby(failed, key=lambda check: (check.group, check.message))]
 

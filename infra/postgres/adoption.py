@@ -1,4 +1,4 @@
-"""Taking over a database that was built by hand from the document, and never one that only looks like it."""
+"""Adopts a database that was built by hand from the document, if its schema really is the documented one."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ _CREATE_TABLE = re.compile(
 
 
 def is_needed(catalog: Catalog, declared: Sequence[Migration]) -> bool:
-    """Whether tables that the first migration creates are there, but no record that it ran. Pure."""
-    ours = set(_CREATE_TABLE.findall(declared[0].text)) if declared else set()
-    return not catalog.migrations and any(table.schema == "public" and table.name in ours for table in catalog.tables)
+    """Whether tables of the first migration exist without a record that it was applied. Pure."""
+    created = set(_CREATE_TABLE.findall(declared[0].text)) if declared else set()
+    return not catalog.migrations and any(
+        table.schema == "public" and table.name in created for table in catalog.tables
+    )
 
 
 def preview(catalog: Catalog, declared: Sequence[Migration], *, adopt: bool) -> list[Change]:
-    """What is known of the schema's changes without replaying migrations. Raises as `plan` does."""
+    """The schema's changes as far as they are known without replaying migrations. Raises as `plan` does."""
     if not is_needed(catalog, declared):
         return migrations.plan(catalog, declared)
     _refuse_unless(adopt, catalog)
@@ -37,17 +39,17 @@ def preview(catalog: Catalog, declared: Sequence[Migration], *, adopt: bool) -> 
 def plan(
     catalog: Catalog, declared: Sequence[Migration], adopt: bool, replay: Callable[[list[Migration]], Catalog]
 ) -> list[Change]:
-    """Records as applied what such a database already has; empty for every other database.
+    """Records as applied the migrations whose schema such a database already has; empty for every other database.
 
-    The newest version whose schema it has counts: some widened the currency by hand. replay: migrations -> the schema
-    they make. Raises CatalogError without `adopt`, or with the list of what differs.
+    The newest version whose schema matches is recorded: users may have widened the currency column by hand. replay:
+    migrations -> the schema they create. Raises CatalogError without `adopt`, or with the list of differences.
     """
     if not is_needed(catalog, declared):
         return []
     _refuse_unless(adopt, catalog)
     differences: list[Finding] = []
     for count in range(len(declared), 0, -1):
-        # What repairs put back (an index, a trigger) does not stand in the way; what they cannot does.
+        # Only differences that repairs cannot remove block the adoption; a missing index or trigger does not.
         differences = _blocking(catalog, replay(list(declared[:count])))
         if not differences:
             return migrations.adopt(declared[:count])
@@ -55,7 +57,7 @@ def plan(
         "adopt the database",
         f"database {catalog.server.database}",
         f"it differs from {declared[0].label}: " + "; ".join(f"{item.subject} {item.problem}" for item in differences),
-        "change it until it equals the documented schema, or choose another postgres.database",
+        "change it until it matches the documented schema, or choose another postgres.database",
     )
 
 
@@ -71,5 +73,5 @@ def _refuse_unless(adopt: bool, catalog: Catalog) -> None:
             "apply the migrations",
             f"database {catalog.server.database}",
             "it has the documented tables, but no record of migrations",
-            "set postgres.adopt: true to compare it with the documented schema and record what it has",
+            "set postgres.adopt: true to compare it with the documented schema and record the matching migrations",
         )

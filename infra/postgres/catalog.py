@@ -1,4 +1,4 @@
-"""The facts of one database and its server, read in one round trip and never changed here."""
+"""Reads the facts of one database and its server in one round trip; changes nothing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,16 @@ if TYPE_CHECKING:
     from psycopg import Connection
     from psycopg.sql import Composed
 
-__all__ = ["Catalog", "glance", "look", "of_new_database", "parse", "parse_glance", "read", "read_document"]
+__all__ = [
+    "Catalog",
+    "of_new_database",
+    "overview_query",
+    "parse",
+    "parse_overview",
+    "read",
+    "read_document",
+    "read_overview",
+]
 
 SCHEMA_SECTIONS = (
     "schemas",
@@ -125,25 +134,25 @@ def read_document(connection: Connection, parameters: Iterable[str] = ()) -> dic
     return _ask(connection, "catalog.sql", {"parameters": list(parameters)})
 
 
-def look(connection: Connection, *, databases: Iterable[str] = (), roles: Iterable[str] = ()) -> Catalog:
-    """A glance that costs a fifth: the server, the named databases and roles, and whether the database is still empty.
+def read_overview(connection: Connection, *, databases: Iterable[str] = (), roles: Iterable[str] = ()) -> Catalog:
+    """The server, the named databases and roles, and whether the database is still empty: a fifth of the cost of `read`.
 
-    An empty one has the privileges that CREATE DATABASE gives, so that nothing more needs to be read about it.
+    An empty database has the privileges that CREATE DATABASE gives, so nothing more needs to be read about it.
     """
     _check_version(connection)
-    row = connection.execute(glance(databases, roles)).fetchone()
-    return parse_glance(row[0] if row else "{}")
+    row = connection.execute(overview_query(databases, roles)).fetchone()
+    return parse_overview(row[0] if row else "{}")
 
 
-def glance(databases: Iterable[str], roles: Iterable[str]) -> Composed:
-    """The question that `look` asks; parse_glance reads the answer."""
+def overview_query(databases: Iterable[str], roles: Iterable[str]) -> Composed:
+    """The query of `read_overview`; parse_overview reads its answer."""
     from psycopg.sql import SQL, Literal
 
-    return SQL(_query("glance.sql")).format(databases=Literal(list(databases)), roles=Literal(list(roles)))
+    return SQL(_query("overview.sql")).format(databases=Literal(list(databases)), roles=Literal(list(roles)))
 
 
-def parse_glance(answer: str) -> Catalog:
-    """A catalog from what `glance` answered. Raises ValueError and KeyError on other text."""
+def parse_overview(answer: str) -> Catalog:
+    """A catalog from the answer to `overview_query`. Raises ValueError and KeyError on other text."""
     document = json.loads(answer)
     facts = parse(document)
     return of_new_database(facts, facts.server.database) if document["empty"] else facts

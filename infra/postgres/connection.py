@@ -1,10 +1,13 @@
-"""A session on a PostgreSQL server, as this package wants it: bounded in time, and deparsing names the same way each
-time."""
+"""Sessions on a PostgreSQL server: all of them are opened here, independent of the caller's PG* environment variables.
+
+`connect` opens those that read and change: with timeouts, and with a fixed search path so that definitions are always
+printed alike.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -21,27 +24,66 @@ CONNECT_TIMEOUT = 10
 """Seconds until an address that does not answer is an error."""
 
 MAINTENANCE_DATABASE = "postgres"
-"""Exists on every server; where to be while the declared database does not exist."""
+"""Exists on every server; used while the declared database does not exist."""
 
 LOCK_KEY = 0x636972636C650001
-"""Advisory lock that one change of a database's objects at a time holds. The number only has to be ours: «circle»,
-1."""
+"""Advisory lock held while a database's objects are changed. An arbitrary number: «circle» in ASCII, then 1."""
 
 _LOCK_POLL = 0.05
 
+_SAID = {"hostaddr": "", "sslmode": "prefer", "gssencmode": "disable", "target_session_attrs": "any"}
+"""Explicit in every session, so that the user's PG* environment variables have no effect: PGHOSTADDR would send a login,
+and its password, to another server than the requested one."""
+
 
 class NoAnswer(ServerError):  # noqa: N818 - a state of the server, not a mistake in the code
-    """Nothing came back in time: the server hangs, or is paused. Asking it something else would take as long again."""
+    """No answer within the timeout: the server hangs or is paused, and another query would take as long again."""
+
+
+def open_session(
+    server: Login | str,
+    *,
+    application_name: str,
+    connect_timeout: int,
+    settings: Mapping[str, object] | None = None,
+    **parameters: Any,
+) -> Connection[Any]:
+    """A session in autocommit on a login's server, or on the one that a URL names.
+
+    connect_timeout: seconds. settings: the server's, for this session; values without blanks. parameters: more of
+    psycopg's and libpq's, in place of what a URL says. Raises psycopg.Error.
+    """
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+
+    said: dict[str, Any] = {
+        **_SAID,
+        "options": " ".join(f"-c {name}={value}" for name, value in (settings or {}).items()),
+        **(conninfo_to_dict(server) if isinstance(server, str) else _named(server)),
+        "application_name": application_name,
+        "connect_timeout": connect_timeout,
+        **parameters,
+    }
+    return psycopg.connect(autocommit=True, **said)
+
+
+def _named(login: Login) -> dict[str, Any]:
+    return {
+        "host": login.endpoint.host,
+        "port": login.endpoint.port,
+        "user": login.user,
+        "password": login.password,
+        "dbname": login.database or MAINTENANCE_DATABASE,
+    }
 
 
 def connect(login: Login, *, lock_timeout: float = 10.0, statement_timeout: float = 600.0) -> Connection:
     """A session in autocommit. Timeouts in seconds. Raises ServerError, or NoAnswer; never shows the password."""
     import psycopg
 
-    # The path is fixed so that definitions read from the catalog name objects the same way in every session, and so
-    # that a role's or database's own search_path cannot send a migration elsewhere. Compiling plans costs more than it
-    # saves.
-    options = {
+    # search_path is fixed so that definitions read from the catalog name objects the same way in every session, and so
+    # that a role's or database's own search_path cannot send a migration elsewhere. JIT costs more than it saves here.
+    settings = {
         "search_path": "public",
         "lock_timeout": round(lock_timeout * 1000),
         "statement_timeout": round(statement_timeout * 1000),
@@ -53,28 +95,14 @@ def connect(login: Login, *, lock_timeout: float = 10.0, statement_timeout: floa
         "jit": "off",
     }
     try:
-        return psycopg.connect(
-            host=login.endpoint.host,
-            port=login.endpoint.port,
-            user=login.user,
-            password=login.password,
-            dbname=login.database or MAINTENANCE_DATABASE,
-            autocommit=True,
-            application_name="circlepay",
-            connect_timeout=CONNECT_TIMEOUT,
-            # Said here so that no PG* variable of the user's environment has a say.
-            sslmode="prefer",
-            gssencmode="disable",
-            target_session_attrs="any",
-            options=" ".join(f"-c {name}={value}" for name, value in options.items()),
-        )
+        return open_session(login, application_name="circlepay", connect_timeout=CONNECT_TIMEOUT, settings=settings)
     except psycopg.OperationalError as error:
         kind = NoAnswer if isinstance(error, psycopg.errors.ConnectionTimeout) else ServerError
         raise kind(
             "connect to PostgreSQL",
             f"{login.user}@{login.endpoint}/{login.database or MAINTENANCE_DATABASE}",
             " ".join(str(error).split()),
-            "see that the server runs and that its password is the one in the stack's state",
+            "check that the server is running and that its password is the one in the stack's state",
         ) from None
 
 
@@ -87,11 +115,11 @@ def reconnected(login: Login, database: str) -> Login:
 def exclusive(
     connection: Connection, cancelled: threading.Event, *, wait: float = 120.0, ask: Composable | None = None
 ) -> Iterator[Any]:
-    """Holds the advisory lock of this database: who plans inside it, plans on facts nobody of ours is changing.
+    """Holds the advisory lock of this database, so that no other run of this package changes it meanwhile.
 
-    Asks again and again instead of waiting inside the server: a waiting session holds a snapshot, and CREATE INDEX
-    CONCURRENTLY of the lock's holder would wait for that snapshot: a deadlock. wait: seconds. ask: a query sent with
-    the request for the lock and run after it; the first column of its first row is yielded. Raises ServerError.
+    Polls instead of waiting inside the server: a waiting session holds a snapshot, and CREATE INDEX CONCURRENTLY in the
+    session that holds the lock would wait for that snapshot: a deadlock. wait: seconds. ask: a query sent together with
+    the lock request and run after it; the first column of its first row is yielded. Raises ServerError.
     """
     deadline = time.monotonic() + wait
     while not (found := _try_lock(connection, ask))[0]:
@@ -111,7 +139,7 @@ def exclusive(
 
 
 def _try_lock(connection: Connection, ask: Composable | None) -> tuple[bool, Any]:
-    """Two statements in one message: the second sees what was committed before the lock was given."""
+    """Two statements in one message: the second sees everything committed before the lock was granted."""
     from psycopg.sql import SQL, Literal
 
     query = SQL("SELECT pg_try_advisory_lock({});\n{}").format(Literal(LOCK_KEY), ask or SQL("SELECT NULL"))

@@ -1,4 +1,4 @@
-"""Constraints put back without reading rows under a lock that stops the application.
+"""Restores constraints without reading rows under a lock that blocks the application.
 
 PRIMARY KEY and UNIQUE: the index is built first (CONCURRENTLY on a large table), then it becomes the constraint.
 FOREIGN KEY and CHECK: NOT VALID, which holds for new rows at once, then VALIDATE, which reads the old ones while
@@ -19,8 +19,8 @@ _BY_INDEX = frozenset("pux")
 
 
 def plan(catalog: Catalog, declared: Catalog) -> list[Change]:
-    """Missing, changed and unvalidated constraints of, and on, tables and columns that exist. Keys come before what
-    refers to them. Pure.
+    """Repairs of missing, changed and unvalidated constraints on existing tables and columns; keys before the foreign
+    keys that reference them. Pure.
     """
     tables = {(table.schema, table.name): table for table in catalog.tables}
     names = {f"{table.schema}.{table.name}" for table in catalog.tables}
@@ -83,7 +83,7 @@ def _drop_index(item: Constraint, left: Index) -> Change:
     return Change(
         subject=f"index {left.schema}.{left.name}",
         action="drop",
-        reason="an interrupted run left it",
+        reason="was left behind by an interrupted run",
         lock=f"SHARE UPDATE EXCLUSIVE on {item.schema}.{item.table}",
         statement=SQL("DROP INDEX CONCURRENTLY {}").format(Identifier(left.schema, left.name)),
         transactional=False,
@@ -112,7 +112,7 @@ def _rule(item: Constraint, found: Constraint | None) -> list[Change]:
 
 
 def _add(item: Constraint, action: str, reason: str, template: str) -> list[Change]:
-    # Not in the transaction of the other repairs: its lock, also on the table referred to, ends before the old rows are
+    # Not in the transaction of the other repairs: its lock, also on the referenced table, ends before existing rows are
     # read.
     return [_alter(item, action, reason, template, transactional=False)]
 
@@ -124,7 +124,7 @@ def _validated(item: Constraint) -> list[Change]:
         _alter(
             item,
             "validate",
-            "old rows have not been checked against it",
+            "existing rows have not been checked against it",
             "VALIDATE CONSTRAINT {name}",
             lock=f"SHARE UPDATE EXCLUSIVE on {item.schema}.{item.table}",
             transactional=False,
@@ -137,7 +137,7 @@ def _alter(
 ) -> Change:
     from psycopg.sql import SQL, Identifier
 
-    # Braces of the definition would be taken for placeholders, so it is put in as a part of its own.
+    # Braces in the definition would be read as placeholders, so it is inserted as a separate part.
     words = raw("ALTER TABLE {table} " + template)
     statement = SQL("{}").format(
         words.format(
@@ -159,23 +159,25 @@ def _alter(
 
 
 def findings(catalog: Catalog, declared: Catalog) -> list[Finding]:
-    """Constraints that no migration made, and large keys that differ: replacing those would stop the application."""
+    """Constraints that no migration creates, and changed keys of large tables: replacing those would block the application."""
     tables = {(table.schema, table.name): table for table in catalog.tables}
-    ours = {(table.schema, table.name) for table in declared.tables}
+    declared_tables = {(table.schema, table.name) for table in declared.tables}
     known = {(item.schema, item.table, item.name): item for item in declared.constraints}
     found = []
     for item in catalog.constraints:
-        if (item.schema, item.table) not in ours:
+        if (item.schema, item.table) not in declared_tables:
             continue
         subject = f"{_KINDS[item.kind]} {item.schema}.{item.table}.{item.name}"
         wanted = known.get((item.schema, item.table, item.name))
         if wanted is None:
             drop = f"ALTER TABLE {item.schema}.{item.table} DROP CONSTRAINT {item.name}"
             remedy = f"add a migration: either {drop}, or ADD CONSTRAINT {item.name} {item.definition}"
-            found.append(Finding(subject, f"was made by no migration: {item.definition}", remedy))
+            found.append(Finding(subject, f"no migration creates it: {item.definition}", remedy))
         elif item.kind in _BY_INDEX and not _same(item, wanted) and tables[item.schema, item.table].bytes > SMALL_TABLE:
             problem = f"is «{item.definition}», declared «{wanted.definition}»"
             found.append(
-                Finding(subject, problem, "add a migration that replaces it at a quiet hour; the table is large")
+                Finding(
+                    subject, problem, "add a migration that replaces it, and run it at low load: the table is large"
+                )
             )
     return found

@@ -1,4 +1,4 @@
-"""The database itself: owner, encoding, locale, tablespace, connection limit, and the mark that says it is ours."""
+"""The database itself: owner, encoding, locale, tablespace, connection limit, and the comment that marks it as managed."""
 
 from __future__ import annotations
 
@@ -10,21 +10,19 @@ from infra.changes import Change, Finding
 from infra.errors import CatalogError
 from infra.postgres.execution import joined
 from infra.postgres.facts import Catalog, Database
+from infra.postgres.locales import BUILTIN_LOCALES
 
 if TYPE_CHECKING:
     from psycopg import Connection
     from psycopg.sql import Composable
 
 MARK = "circlepay: managed by CirclePay infrastructure; what is changed by hand is put back"
-"""Comment on what is ours. Only the part before the semicolon is looked at."""
-
-BUILTIN_LOCALES = {"C": 17, "C.UTF-8": 17, "PG_UNICODE_FAST": 18}
-"""Locales of the builtin provider -> first major version that has them (PostgreSQL documentation, 23.1.4)."""
+"""Comment on managed databases and roles. Only the part before the semicolon is compared."""
 
 
 @dataclass(frozen=True)
 class DatabaseDeclaration:
-    """locale_provider: builtin, libc or icu. connection_limit: -1 is none. adopt: take over one without our mark."""
+    """locale_provider: builtin, libc or icu. connection_limit: -1 is none. adopt: take over a database without our mark."""
 
     name: str = "circlepay_db"
     owner: str = "postgres"
@@ -42,9 +40,9 @@ def is_ours(comment: str | None) -> bool:
 
 
 def check_locale(connection: Connection, declared: DatabaseDeclaration) -> None:
-    """Raises CatalogError, naming the setting, when this server cannot make a database with the declared locale.
+    """Raises CatalogError, naming the setting, when this server cannot create a database with the declared locale.
 
-    Asked before anything is made; reads only.
+    Called before anything is created; reads only.
     """
     import psycopg
 
@@ -61,8 +59,8 @@ def check_locale(connection: Connection, declared: DatabaseDeclaration) -> None:
         problem = "" if row and row[0] else "the server was built without ICU"
     else:
         try:
-            # The server asks its operating system for the locale when it is set as one, and this one changes nothing
-            # else.
+            # Setting lc_monetary makes the server look the locale up in its operating system, and has no other effect
+            # here.
             connection.execute("SELECT set_config('lc_monetary', %s, true)", (declared.locale,))
         except psycopg.errors.InvalidParameterValue:
             problem = f"the server's operating system has no locale {declared.locale}"
@@ -85,12 +83,12 @@ def _locale_error(declared: DatabaseDeclaration, connection: Connection, problem
 
 
 def refuse_foreign(catalog: Catalog, declared: DatabaseDeclaration) -> None:
-    """Raises CatalogError when the database exists, is not ours, and is not to be adopted."""
+    """Raises CatalogError when the database exists without our mark and is not to be adopted."""
     found = catalog.database(declared.name)
     if found is None or is_ours(found.comment) or declared.adopt:
         return
     raise CatalogError(
-        "take the database",
+        "take over the database",
         f"database {declared.name}",
         "it exists on this server and was not made by this project",
         "set postgres.adopt: true to compare it with the documented schema and take it over, or choose another "
@@ -99,7 +97,7 @@ def refuse_foreign(catalog: Catalog, declared: DatabaseDeclaration) -> None:
 
 
 def plan(catalog: Catalog, declared: DatabaseDeclaration) -> list[Change]:
-    """What makes the database as declared; empty when it is. Pure. Raises CatalogError as refuse_foreign does.
+    """Changes that bring the database to its declaration; empty when none is needed. Pure. Raises as refuse_foreign does.
 
     Changes of a missing database run in another one (connection.MAINTENANCE_DATABASE).
     """
@@ -155,7 +153,7 @@ def _mark(name: str, reason: str) -> Change:
 
 
 def unfinished_name(name: str) -> str:
-    """The name a database has until it carries our mark; at most 63 bytes, the limit of an identifier."""
+    """The temporary name of a database until it carries our mark; at most 63 bytes, the limit of an identifier."""
     return f"{name[:50]}_unfinished"
 
 
@@ -176,7 +174,7 @@ def _create(catalog: Catalog, declared: DatabaseDeclaration) -> list[Change]:
             Change(
                 subject=f"database {unfinished}",
                 action="drop",
-                reason="an interrupted run left it before anything was in it",
+                reason="was left behind, empty, by an interrupted run",
                 statement=SQL("DROP DATABASE {}").format(Identifier(unfinished)),
                 transactional=False,
             )
@@ -192,7 +190,7 @@ def _create(catalog: Catalog, declared: DatabaseDeclaration) -> list[Change]:
 
 
 def _finish(unfinished: str, declared: DatabaseDeclaration) -> Change:
-    """CREATE DATABASE takes no comment and no transaction: under a name of its own until the mark is on it."""
+    """CREATE DATABASE cannot set a comment or run in a transaction: the database has a temporary name until it is marked."""
     from psycopg.sql import SQL, Identifier
 
     rename = SQL("ALTER DATABASE {} RENAME TO {}").format(Identifier(unfinished), Identifier(declared.name))
@@ -201,7 +199,7 @@ def _finish(unfinished: str, declared: DatabaseDeclaration) -> Change:
     return Change(
         subject=f"database {declared.name}",
         action="set",
-        reason="gets its comment, which says that it is managed here, and its name in one step",
+        reason="its final name and the comment that marks it as managed are set in one transaction",
         statement=joined([comment, rename]),
     )
 
@@ -210,7 +208,7 @@ def _create_statement(name: str, declared: DatabaseDeclaration) -> Composable:
     from psycopg.sql import SQL, Identifier, Literal
 
     locale: dict[str, Callable[[], Composable]] = {
-        # lc_collate and lc_ctype are the operating system's; C exists on every one.
+        # LC_COLLATE and LC_CTYPE name locales of the operating system; every one has C.
         "builtin": lambda: SQL("LOCALE_PROVIDER builtin BUILTIN_LOCALE {} LC_COLLATE 'C' LC_CTYPE 'C'").format(
             Literal(declared.locale)
         ),
@@ -232,11 +230,11 @@ def _create_statement(name: str, declared: DatabaseDeclaration) -> Composable:
 
 
 def findings(catalog: Catalog, declared: DatabaseDeclaration) -> list[Finding]:
-    """What cannot be changed in place: encoding, locale, locale provider, tablespace."""
+    """Differences that cannot be changed in place: encoding, locale, locale provider, tablespace."""
     found = catalog.database(declared.name)
     if found is None:
         return []
-    rebuild = "dump it and restore it into a new database, or declare what it has"
+    rebuild = "dump it and restore it into a new database, or declare the value it has"
     return [
         Finding(f"database {declared.name}", f"{what} is {observed}, declared {wanted}", rebuild)
         for what, observed, wanted in _immutable_facts(found, declared)
@@ -256,5 +254,5 @@ def _immutable_facts(found: Database, declared: DatabaseDeclaration) -> list[tup
 
 
 def _normal(value: str) -> str:
-    """glibc calls the same locale en_US.UTF-8 and en_US.utf8."""
+    """glibc accepts both en_US.UTF-8 and en_US.utf8 for the same locale."""
     return value.lower().replace("utf-8", "utf8")

@@ -1,23 +1,21 @@
-"""The declared schema: what the migrations produce when they are replayed, on a server of the same major version.
+"""The declared schema: what the migrations produce when they are replayed on a server of the same major version.
 
-It cannot go stale, since it is made from the migrations themselves: once, in a scratch database, and kept in a file
-named by their checksum. Where the migrations have just been applied to an empty database of ours, that database is
-the answer already.
+It cannot go stale, since it is derived from the migrations themselves: once, in a scratch database, and cached in a file
+named by their checksum. Where the migrations have just been applied to an empty database, that database is read instead.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
-import tempfile
 import threading
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infra import files
 from infra.endpoint import Login
 from infra.postgres import catalog, execution, migrations
 from infra.postgres.catalog import SCHEMA_SECTIONS
@@ -32,14 +30,14 @@ _SCRATCH_NAME = f"^{_SCRATCH_PREFIX}[0-9a-f]{{12}}$"
 
 
 def cache_file(folder: Path, declared: Sequence[migrations.Migration], major: int) -> Path:
-    """Where the declared schema of these migrations is kept; another reader of catalogs gets another file."""
+    """Where the declared schema of these migrations is cached; a changed catalog.sql gets another file."""
     query = resources.files(__package__).joinpath("catalog.sql").read_bytes()
     digest = hashlib.sha256(migrations.digest(declared).encode() + query).hexdigest()[:16]
     return folder / f"schema-{digest}-{major}.json"
 
 
 def recall(folder: Path, declared: Sequence[migrations.Migration], major: int) -> Catalog | None:
-    """The declared schema kept earlier, or None. A file that cannot be read is as good as none."""
+    """The cached declared schema, or None. A file that cannot be read counts as missing."""
     try:
         document = json.loads(cache_file(folder, declared, major).read_text(encoding="utf-8"))
         return catalog.parse(document)
@@ -48,25 +46,17 @@ def recall(folder: Path, declared: Sequence[migrations.Migration], major: int) -
 
 
 def remember(folder: Path, declared: Sequence[migrations.Migration], major: int, document: dict[str, Any]) -> Catalog:
-    """Keeps the schema sections of a catalog that was read where exactly these migrations had run, and returns them."""
+    """Caches the schema sections of a catalog that was read where exactly these migrations had run, and returns them."""
     kept = {name: document[name] for name in SCHEMA_SECTIONS}
     folder.mkdir(parents=True, exist_ok=True)
-    target = cache_file(folder, declared, major)
-    descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".schema-")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(kept, file)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    files.replace(cache_file(folder, declared, major), json.dumps(kept).encode())
     return catalog.parse(kept)
 
 
 def replay(login: Login, declared: Sequence[migrations.Migration], *, cancelled: threading.Event) -> dict[str, Any]:
-    """The catalog of a scratch database in which these migrations ran, as JSON; the database is gone afterwards.
+    """The catalog of a scratch database in which these migrations ran, as JSON; the database is dropped afterwards.
 
-    What an earlier replay left behind, because it was killed, goes with it. Raises MigrationError and ServerError.
+    Scratch databases left by killed replays are dropped too. Raises MigrationError and ServerError.
     """
     with connect(reconnected(login, MAINTENANCE_DATABASE)) as maintenance, exclusive(maintenance, cancelled):
         _drop_scratch_databases(maintenance)
@@ -84,7 +74,7 @@ def replay(login: Login, declared: Sequence[migrations.Migration], *, cancelled:
 def _create(maintenance: Connection, name: str) -> None:
     from psycopg.sql import SQL, Identifier
 
-    # The locale does not show in definitions, so the simplest one does; template0 has nobody's additions.
+    # The locale does not show in definitions, so the simplest one will do; template0 has no local additions.
     maintenance.execute(
         SQL(
             "CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C'"
@@ -93,7 +83,7 @@ def _create(maintenance: Connection, name: str) -> None:
 
 
 def _drop_scratch_databases(maintenance: Connection) -> None:
-    """Only ever called under the lock, so no other replay is using one."""
+    """Only called under the lock, so no other replay is using one."""
     from psycopg.sql import SQL, Identifier
 
     rows = maintenance.execute("SELECT datname FROM pg_database WHERE datname ~ %s", (_SCRATCH_NAME,)).fetchall()

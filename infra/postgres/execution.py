@@ -1,8 +1,8 @@
-"""Runs changes on a PostgreSQL server: in one transaction where that is possible, interruptible, and never half-way.
+"""Runs changes on a PostgreSQL server: in one transaction where that is possible, interruptible, never half applied.
 
-What may run in a transaction is sent as one query, so a hundred statements cost one round trip. When it fails,
-nothing of it has happened; it is then run again statement by statement in a transaction that is always rolled back,
-only to learn which statement it was.
+Statements that may run in a transaction are sent as one query, so a hundred of them cost one round trip. When the query
+fails, everything is rolled back; it is then run again statement by statement in a transaction that is always rolled
+back, only to find out which statement failed.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FileChange(Change):
-    """A change whose statements stand in a file, so that an error can name the place.
+    """A change whose statements come from a file, so that an error can name file, line and column.
 
-    path: the file as people know it. text: its content; `statement` may add to it, but only at the end.
+    path: the file as shown in errors. text: its content; `statement` may add to it, but only at the end.
     """
 
     path: str = ""
@@ -34,8 +34,8 @@ class FileChange(Change):
 
 
 TOLERATED = ("23", "42", "2BP01", "0A000", "55000", "55006")
-"""SQLSTATE classes and codes for which one repair is reported instead of stopping the rest: rows that break a
-constraint, a column that is gone, dependent objects. Not among them: lock timeouts, cancellation, a full disk."""
+"""SQLSTATE classes and codes for which a failed repair is reported instead of stopping the rest: rows that violate a
+constraint, a missing column, dependent objects. Not among them: lock timeouts, cancellation, a full disk."""
 
 
 def raw(text: str) -> SQL:
@@ -46,19 +46,16 @@ def raw(text: str) -> SQL:
 
 
 def joined(parts: Sequence[Composable]) -> Composable:
-    """Statements one after the other. A line end before each semicolon, since the text before it may end in a
-    comment.
-    """
+    """Statements one after the other, with a newline before each semicolon: the text before it may end in a comment."""
     from psycopg.sql import SQL
 
     return SQL("\n;\n").join(parts)
 
 
 def run(connection: Connection, changes: Sequence[Change], *, cancelled: threading.Event) -> None:
-    """Runs all of `changes` in order. Neighbours that allow it share one transaction.
+    """Runs all of `changes` in order. Consecutive transactional changes share one transaction.
 
-    Raises MigrationError (with file:line:column) or CatalogError; what shared the failed statement's transaction is
-    undone.
+    Raises MigrationError (with file:line:column) or CatalogError; the failed statement's transaction is rolled back.
     """
     with _interrupted_by(cancelled, connection):
         for transactional, group in _groups(changes):
@@ -72,10 +69,10 @@ def run(connection: Connection, changes: Sequence[Change], *, cancelled: threadi
 def repair(
     connection: Connection, changes: Sequence[Change], *, cancelled: threading.Event
 ) -> tuple[list[Change], list[Finding]]:
-    """Runs changes of which one may fail without stopping the others; returns what was done and what refused.
+    """Runs changes, where one that fails does not stop the others; returns the changes done and a finding per failure.
 
-    Transactional ones share a transaction, each in a savepoint; the rest follows. Raises CatalogError for failures
-    that are not about the object itself (see TOLERATED).
+    Transactional changes share a transaction, each in a savepoint; the others follow. Raises CatalogError for failures
+    that do not concern the object itself (see TOLERATED).
     """
     together = [change for change in changes if change.transactional]
     alone = [change for change in changes if not change.transactional]
@@ -124,8 +121,8 @@ def _refusal(change: Change, error: Error) -> Finding:
     detail = f" ({error.diag.message_detail})" if error.diag.message_detail else ""
     return Finding(
         subject=change.subject,
-        problem=f"{change.reason}; to {change.action} it failed: {error.diag.message_primary}{detail}",
-        remedy="put the rows or objects in question right, then run `up` again",
+        problem=f"{change.reason}; {change.action} failed: {error.diag.message_primary}{detail}",
+        remedy="correct the rows or objects concerned, then run `up` again",
     )
 
 
@@ -167,7 +164,7 @@ def _run_alone(connection: Connection, change: Change) -> None:
     try:
         _run_statements(connection, text)
     except psycopg.Error as error:
-        _fail(connection, change, error, _Place.of(change, error, None))
+        _fail(connection, change, error, _Location.of(change, error, None))
 
 
 def _run_statements(connection: Connection, text: str) -> None:
@@ -183,10 +180,10 @@ def _run_statements(connection: Connection, text: str) -> None:
 
 
 def _trace(connection: Connection, changes: Sequence[Change], texts: Sequence[str]) -> None:
-    """Finds the statement that fails, and raises its error; returns when none does any more. Leaves nothing behind."""
+    """Raises the error of the statement that fails; returns when none fails any more. Everything is rolled back."""
     import psycopg
 
-    # A lock that was waited for in vain would be waited for again: a moment is enough to see whose it is.
+    # A lock timeout would be waited for in full again: 250 ms are enough to see who holds the lock.
     connection.execute("BEGIN; SET LOCAL lock_timeout = 250")
     try:
         for change, text in zip(changes, texts, strict=True):
@@ -194,26 +191,26 @@ def _trace(connection: Connection, changes: Sequence[Change], texts: Sequence[st
                 try:
                     _send(connection, statement.text)
                 except psycopg.Error as error:
-                    _fail(connection, change, error, _Place.of(change, error, statement))
+                    _fail(connection, change, error, _Location.of(change, error, statement))
     finally:
         _rollback(connection)
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Location:
     """Where in a change's file an error is: offset in characters from 0."""
 
     change: FileChange
     offset: int
 
     @classmethod
-    def of(cls, change: Change, error: Error, statement: Statement | None) -> _Place | None:
+    def of(cls, change: Change, error: Error, statement: Statement | None) -> _Location | None:
         if not isinstance(change, FileChange):
             return None
         notes = [note for note in getattr(error, "__notes__", ()) if note.startswith("offset ")]
         start = statement.offset if statement else int(notes[0].removeprefix("offset ")) if notes else 0
-        # The server counts characters from 1, and only where it knows the place; else the statement's beginning has to
-        # do.
+        # The server counts characters from 1, and not every error has a position; else the statement's beginning is
+        # used.
         within = int(error.diag.statement_position or 1) - 1
         return cls(change, min(start + within, len(change.text)))
 
@@ -222,9 +219,9 @@ class _Place:
         return f"{self.change.path}:{line}:{column}"
 
 
-def _fail(connection: Connection, change: Change, error: Error, place: _Place | None = None) -> NoReturn:
+def _fail(connection: Connection, change: Change, error: Error, location: _Location | None = None) -> NoReturn:
     kind: type[CirclePayError] = MigrationError if isinstance(change, FileChange) else CatalogError
-    path = str(place) if place else change.path if isinstance(change, FileChange) else change.subject
+    path = str(location) if location else change.path if isinstance(change, FileChange) else change.subject
     cause = error.diag.message_primary or str(error).splitlines()[0]
     detail = f": {error.diag.message_detail}" if error.diag.message_detail else ""
     raise kind(f"{change.action} {change.subject}", path, f"{cause}{detail}", _hint(connection, error)) from None
@@ -239,8 +236,8 @@ def _hint(connection: Connection, error: Error) -> str:
     if state == "57014":
         return "it was cancelled, or ran longer than postgres.statementTimeout; run again"
     if not state or state.startswith(("08", "57P")):
-        return "the server went away; run again, what was not finished was undone"
-    return error.diag.message_hint or "nothing of its transaction was kept; correct it and run again"
+        return "the connection to the server was lost and unfinished work was rolled back; run again"
+    return error.diag.message_hint or "its transaction was rolled back; correct it and run again"
 
 
 def _open_transactions(connection: Connection) -> str:
@@ -256,7 +253,7 @@ def _open_transactions(connection: Connection) -> str:
         WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
         """
     ).fetchone()
-    return str(row[0]) if row and row[0] else "it has ended meanwhile"
+    return str(row[0]) if row and row[0] else "it has ended in the meantime"
 
 
 def _text(connection: Connection, change: Change) -> str:

@@ -1,4 +1,4 @@
-"""What a PostgreSQL server is observed to hold: plain records, as `catalog.sql` answers them."""
+"""Observed state of a PostgreSQL server: plain records, in the shape in which `catalog.sql` returns them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Membership:
 
 @dataclass(frozen=True)
 class RoleSettings:
-    """What ALTER ROLE or ALTER DATABASE ... SET left; an empty role or database means any. settings: `name=value`."""
+    """Settings from ALTER ROLE or ALTER DATABASE ... SET; an empty role or database means any. settings: `name=value`."""
 
     database: str
     role: str
@@ -81,9 +81,7 @@ class Schema:
 
 @dataclass(frozen=True)
 class Table:
-    """A relation that holds or shows rows. kind: pg_class.relkind. rows: the planner's estimate. bytes: of its main
-    fork.
-    """
+    """A table, view or foreign table. kind: pg_class.relkind. rows: the planner's estimate. bytes: of its main fork."""
 
     schema: str
     name: str
@@ -128,7 +126,7 @@ class Constraint:
 class Index:
     """columns: keys first, then included ones; an expression is an empty string. orders, classes, collations: per key.
 
-    constraint: whether it belongs to one. building: some session is building it at this moment.
+    constraint: whether it belongs to a constraint. building: a session is building it at this moment.
     """
 
     schema: str
@@ -176,7 +174,7 @@ class Function:
 
 @dataclass(frozen=True)
 class Sequence:
-    """last_value: None until it was used. owned_by: `schema.table.column`, or empty."""
+    """last_value: None until the first use. owned_by: `schema.table.column`, or empty."""
 
     schema: str
     name: str
@@ -201,7 +199,7 @@ class Type:
 
 @dataclass(frozen=True)
 class Grant:
-    """One privilege on one object of somebody who is not its owner. detail: a column, or a function's arguments."""
+    """One privilege on one object, granted to a role other than its owner. detail: a column, or a function's arguments."""
 
     kind: str
     schema: str
@@ -216,7 +214,7 @@ class Grant:
 
 @dataclass(frozen=True)
 class OtherGrant:
-    """A privilege on an object of a kind that is not managed here; object: as pg_describe_object says it."""
+    """A privilege on an object of a kind that is not managed here; object: as pg_describe_object describes it."""
 
     role: str
     object: str
@@ -224,7 +222,7 @@ class OtherGrant:
 
 @dataclass(frozen=True)
 class DefaultGrant:
-    """What objects of `kind` that `creator` makes in `schema` (empty: anywhere) give to `grantee`."""
+    """Default privilege: objects of `kind` that `creator` creates in `schema` (empty: any) grant it to `grantee`."""
 
     creator: str
     schema: str
@@ -236,7 +234,7 @@ class DefaultGrant:
 
 @dataclass(frozen=True)
 class Setting:
-    """A row of pg_settings. value: in `unit`. file: where the value in force came from, empty when from no file."""
+    """A row of pg_settings. value: in `unit`. file: the file that the value in force came from, else empty."""
 
     name: str
     value: str
@@ -267,8 +265,8 @@ class AppliedMigration:
 class Catalog:
     """Observed state of the connected database and of its server.
 
-    empty: nothing was ever created in the database (only `look` answers that). recorded: the record of migrations
-    exists.
+    empty: nothing was ever created in the database (only `read_overview` fills this in). recorded: the table of applied
+    migrations exists.
     """
 
     server: Server = Server()

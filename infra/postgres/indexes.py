@@ -1,4 +1,4 @@
-"""Indexes: those that are missing, broken or changed, and those that another one makes superfluous."""
+"""Indexes: those that are missing, invalid or changed, and those that another index makes redundant."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from infra.postgres.facts import Catalog, Index, Table
 from infra.postgres.statements import split
 
 SMALL_TABLE = 8 * 1024 * 1024
-"""Bytes. Up to here an index is built inside the transaction of the other repairs: it takes milliseconds, and either
-all of them happen or none. Above, it is built CONCURRENTLY: that cannot be undone together with the rest, but no
-writer waits for it."""
+"""Bytes. Up to this size an index is built inside the transaction of the other repairs: it takes milliseconds, and all
+of them are applied or none. Above, it is built CONCURRENTLY: outside that transaction, but no writer waits for it."""
 
 _DROP = re.compile(
     r"DROP INDEX CONCURRENTLY IF EXISTS (?P<schema>[a-z_][a-z0-9_]*)\.(?P<name>[a-z_][a-z0-9_]*)", re.IGNORECASE
@@ -25,7 +24,7 @@ _DROP = re.compile(
 
 @dataclass(frozen=True)
 class Redundant:
-    """`index` answers no query that `covering` does not answer as well."""
+    """An index whose every query `covering` can answer as well."""
 
     index: Index
     covering: Index
@@ -41,9 +40,7 @@ class OptionalDrop:
 
 
 def read_optional_drops(path: Path) -> tuple[OptionalDrop, ...]:
-    """The statements of `path`. Raises CatalogError when one of them is anything but a DROP INDEX CONCURRENTLY IF
-    EXISTS.
-    """
+    """The statements of `path`. Raises CatalogError when one is not DROP INDEX CONCURRENTLY IF EXISTS."""
     drops = []
     for statement in split(path.read_text(encoding="utf-8")):
         match = _DROP.fullmatch(statement.text)
@@ -59,10 +56,10 @@ def read_optional_drops(path: Path) -> tuple[OptionalDrop, ...]:
 
 
 def redundant(indexes: Iterable[Index]) -> list[Redundant]:
-    """Every index whose keys another index of the same table begins with. Pure.
+    """Every index whose keys are the leading keys of another index of the same table. Pure.
 
-    Unique indexes and those of constraints are never redundant: they forbid something. Of two equal ones the first by
-    name stays.
+    Unique indexes and those of constraints are never redundant: they enforce something. Of two equal indexes the first
+    by name is kept.
     """
     usable = [index for index in indexes if index.valid and not index.partial and not index.expressions]
     found: dict[tuple[str, str], Redundant] = {}
@@ -90,13 +87,13 @@ def _covers(other: Index, index: Index) -> bool:
 
 
 def concurrently(definition: str) -> str:
-    """A CREATE INDEX as pg_get_indexdef writes it, without blocking writers."""
+    """A CREATE INDEX statement of pg_get_indexdef with CONCURRENTLY added, so that it blocks no writers."""
     return re.sub(r"^(CREATE (?:UNIQUE )?INDEX) ", r"\1 CONCURRENTLY ", definition)
 
 
 def plan(catalog: Catalog, declared: Catalog, drops: Collection[OptionalDrop], *, drop_redundant: bool) -> list[Change]:
-    """Missing indexes of columns that exist are created, broken and changed ones rebuilt; with drop_redundant the
-    optional drops are made. Pure.
+    """Creates missing indexes on existing columns, rebuilds invalid and changed ones; with drop_redundant also the
+    optional drops. Pure.
     """
     unwanted = {(drop.schema, drop.name) for drop in drops} if drop_redundant else set()
     tables = {(table.schema, table.name): table for table in catalog.tables}
@@ -126,9 +123,7 @@ def plan(catalog: Catalog, declared: Catalog, drops: Collection[OptionalDrop], *
 
 
 def _optional(catalog: Catalog, drops: Collection[OptionalDrop]) -> list[Change]:
-    """Drops only what is redundant in this very database: where the covering index is missing, the other one still
-    works.
-    """
+    """Drops only indexes that are redundant in this database: without its covering index, one is still needed."""
     covered = {(item.index.schema, item.index.name): item.covering for item in redundant(catalog.indexes)}
     broken = {(index.schema, index.name) for index in catalog.indexes if not index.valid and not index.building}
     changes = []
@@ -177,7 +172,7 @@ def _drop(index: Index, table: Table, reason: str) -> Change:
 
 
 def findings(catalog: Catalog, declared: Catalog | None) -> list[Finding]:
-    """Redundant indexes with what they cost, and indexes that no migration made."""
+    """Redundant indexes with their cost, and indexes that no migration creates."""
     covered = redundant(catalog.indexes)
     found = [
         Finding(
@@ -185,7 +180,7 @@ def findings(catalog: Catalog, declared: Catalog | None) -> list[Finding]:
             problem=f"is redundant: {item.covering.name} covers it",
             cost=f"{item.index.bytes // 1024} KiB and one more index write per row inserted into {item.index.table}; "
             f"scanned {item.index.scans} times, which {item.covering.name} could answer",
-            remedy="set postgres.dropRedundantIndexes: true, which blocks no writer",
+            remedy="set postgres.dropRedundantIndexes: true, which blocks no writers",
         )
         for item in covered
     ]
@@ -203,5 +198,5 @@ def findings(catalog: Catalog, declared: Catalog | None) -> list[Finding]:
             remedy = (
                 f"add a migration with «{index.definition}», or DROP INDEX CONCURRENTLY {index.schema}.{index.name}"
             )
-            found.append(Finding(subject, f"was made by no migration on {index.table}", remedy))
+            found.append(Finding(subject, f"no migration creates it (on {index.table})", remedy))
     return found

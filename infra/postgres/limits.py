@@ -1,4 +1,4 @@
-"""Known limits of the documented schema: nothing is broken yet, and each has a way out."""
+"""Known limits of the documented schema: nothing is broken yet, and each finding has a remedy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from infra.changes import Finding
 from infra.postgres.facts import Catalog
 
 FINANCIAL_TABLES = frozenset({"wallets", "transactions", "kyc_documents"})
-"""Tables whose rows the law or an auditor may ask for after the user is gone."""
+"""Tables whose rows may have to be kept for legal or audit reasons after the user is deleted."""
 
 LARGEST_INTEGER = 2**31 - 1
 
@@ -24,7 +24,7 @@ _SOLANA = {42: ("address (up to 44 characters)", 44), 66: ("signature (up to 88 
 
 
 def findings(catalog: Catalog) -> list[Finding]:
-    """ON DELETE CASCADE on financial records, keys of 31 bits, and columns too narrow for Solana. Pure."""
+    """ON DELETE CASCADE on financial records, 31-bit keys, and columns too narrow for Solana. Pure."""
     return [*_cascades(catalog), *_keys(catalog), *_narrow(catalog)]
 
 
@@ -54,8 +54,8 @@ def _keys(catalog: Catalog) -> list[Finding]:
                 subject=f"sequence {item.schema}.{item.name}",
                 problem=f"ends at 2^31 - 1, then every insert into {table} fails; {used:.2f} % used",
                 cost=f"{item.last_value or 0} of {LARGEST_INTEGER} keys",
-                remedy=f"long before that, add a migration that makes {schema}.{table}.{column} and what refers to it "
-                "bigint (it rewrites the table)",
+                remedy=f"well before that, add a migration that makes {schema}.{table}.{column} and the columns that "
+                "reference it bigint (it rewrites the table)",
             )
         )
     return found
@@ -65,7 +65,7 @@ def _narrow(catalog: Catalog) -> list[Finding]:
     return [
         Finding(
             subject=f"column {item.schema}.{item.table}.{item.name}",
-            problem=f"{item.type} holds no Solana {_SOLANA[width][0]}",
+            problem=f"{item.type} cannot hold a Solana {_SOLANA[width][0]}",
             remedy=f"before Solana is used, add a migration: ALTER TABLE {item.schema}.{item.table} "
             f"ALTER COLUMN {item.name} TYPE varchar({_SOLANA[width][1]}); it rewrites no rows",
         )

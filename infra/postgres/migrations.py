@@ -1,9 +1,9 @@
-"""Versioned SQL files, and the record of those that were applied.
+"""Versioned SQL files, and the table of those that were applied.
 
     0001_baseline.sql -> version 1, name "baseline"
 
-A file and its record share one transaction. A first line `-- transaction: none` opts out, for what PostgreSQL refuses
-inside one; such a file may be interrupted between two of its statements, so each of them has to be safe to run again.
+A file and its record share one transaction. A first line `-- transaction: none` opts out, for statements that PostgreSQL
+refuses inside one; such a file may be interrupted between two statements, so each must be safe to run again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from infra.changes import Change
 from infra.errors import MigrationError
 
-# Imported late, here as everywhere: facts, execution and statements. The Pulumi program only lists the files, in every run.
+# facts, execution and statements are imported late: in every run the Pulumi program only lists the files.
 if TYPE_CHECKING:
     from psycopg.sql import Composable
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from infra.postgres.facts import AppliedMigration, Catalog
 
 RECORD_SCHEMA = "circlepay"
-"""A schema of its own: ALL ON ALL TABLES IN SCHEMA public must not hand the record to the application."""
+"""A separate schema: ALL ON ALL TABLES IN SCHEMA public must not give the application access to the record."""
 
 _NAME = re.compile(r"(\d{4})_([a-z0-9_]{1,200})\.sql")
 _NO_TRANSACTION = re.compile(r"--\s*transaction:\s*none\s*$", re.IGNORECASE)
@@ -60,7 +60,7 @@ class Migration:
 
 
 def listed(folder: Path) -> list[dict[str, int | str]]:
-    """Version, name and sha256 of each file by version, its SQL unread.
+    """Version, name and sha256 of each file by version; the SQL is not parsed.
 
     Raises MigrationError for a wrong name, a gap or a duplicate.
     """
@@ -126,7 +126,7 @@ def _parse(version: int, name: str, path: Path) -> Migration:
 
 
 def digest(migrations: Sequence[Migration]) -> str:
-    """One checksum of all of them, hexadecimal: changes when any file, name or order does."""
+    """One checksum of all migrations, hexadecimal: changes when any content, name or the order does."""
     lines = "".join(f"{migration.label} {migration.sha256}\n" for migration in migrations)
     return hashlib.sha256(lines.encode()).hexdigest()
 
@@ -156,12 +156,12 @@ def check(applied: Sequence[AppliedMigration], declared: Sequence[Migration]) ->
                 "check the migrations",
                 migration.path,
                 f"was edited or renamed after it had been applied as {label}",
-                "restore the file from git, and put what you wanted into a new migration",
+                "restore the file from git, and put the change into a new migration",
             )
 
 
 def pending(catalog: Catalog, declared: Sequence[Migration]) -> list[Migration]:
-    """Those not applied yet, oldest first. Raises MigrationError as `check` does."""
+    """The migrations not applied yet, oldest first. Raises MigrationError as `check` does."""
     check(catalog.migrations, declared)
     return list(declared[len(catalog.migrations) :])
 
@@ -179,7 +179,7 @@ def record_table() -> Change:
     return Change(
         subject=f"table {RECORD_SCHEMA}.migrations",
         action="create",
-        reason="keeps which migrations were applied",
+        reason="records which migrations were applied",
         statement=raw(_RECORD_TABLE),
     )
 
@@ -191,7 +191,7 @@ def _apply(migration: Migration) -> FileChange:
         subject=f"migration {migration.label}",
         action="apply",
         reason="has not been applied",
-        lock="ACCESS EXCLUSIVE on the tables it alters" if migration.transactional else "as its statements say",
+        lock="ACCESS EXCLUSIVE on the tables it alters" if migration.transactional else "depends on its statements",
         reversible=False,
         statement=joined([raw(migration.text), _record(migration)]),
         transactional=migration.transactional,
@@ -203,7 +203,7 @@ def _apply(migration: Migration) -> FileChange:
 def _record(migration: Migration, *, adopted: bool = False) -> Composable:
     from psycopg.sql import SQL, Literal
 
-    # The whole file arrives as one message, so the time since it arrived is the time the file took.
+    # The whole file arrives as one message, so the time since its arrival is the duration of the file.
     duration = (
         SQL("NULL") if adopted or not migration.transactional else SQL("clock_timestamp() - statement_timestamp()")
     )
@@ -213,12 +213,12 @@ def _record(migration: Migration, *, adopted: bool = False) -> Composable:
 
 
 def adopt(migrations: Sequence[Migration]) -> list[Change]:
-    """Records `migrations` as applied, for a database that was built by hand and has what they make."""
+    """Records `migrations` as applied, for a database that was built by hand with the objects they create."""
     return [record_table()] + [
         Change(
             subject=f"migration {migration.label}",
             action="adopt",
-            reason="the database already has what it makes",
+            reason="the database already has the objects it creates",
             statement=_record(migration, adopted=True),
         )
         for migration in migrations

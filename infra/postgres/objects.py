@@ -1,9 +1,9 @@
 """Everything in a PostgreSQL database, planned or applied as one: database, schema, access.
 
-    look -> database -> migrations -> repairs -> role and privileges -> findings
+    read -> database -> migrations -> repairs -> role and privileges -> findings
 
-Safe to run from two places at once (the second waits, looks, and finds nothing to do) and to kill at any moment (the
-next run continues): facts are read under the lock that changes are made under.
+Safe to run concurrently (the second run waits, reads, and finds nothing to do) and to kill at any moment (the next run
+continues): facts are read under the same lock as the changes are made.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ if TYPE_CHECKING:
     from psycopg import Connection
     from psycopg.sql import Composable
 
-    from infra.settings import PostgresSettings
+    from infra.settings.model import PostgresSettings
 
 
 class Section(StrEnum):
-    """Parts that can be planned and applied alone; each needs the ones before it."""
+    """Parts that can be planned and applied alone; each depends on the ones before it."""
 
     DATABASE = "database"
     SCHEMA = "schema"
@@ -61,7 +61,7 @@ EVERYTHING = frozenset(Section)
 
 @dataclass(frozen=True)
 class DatabaseObjects:
-    """The declaration. cache: folder for what can be made again. Timeouts in seconds."""
+    """The declaration. cache: folder for files that can be recreated. Timeouts in seconds."""
 
     database: DatabaseDeclaration
     role: RoleDeclaration
@@ -76,9 +76,7 @@ class DatabaseObjects:
 
 @dataclass(frozen=True)
 class Outcome:
-    """changes: planned, or done, in order. findings: what is left to a person. catalog: the facts last read; without
-    them None.
-    """
+    """changes: planned, or done, in order. findings: what needs a person's decision. catalog: the facts last read, if any."""
 
     changes: tuple[Change, ...] = ()
     findings: tuple[Finding, ...] = ()
@@ -86,9 +84,7 @@ class Outcome:
 
 
 def declare(settings: PostgresSettings, *, application_password: str, sql: Path, cache: Path) -> DatabaseObjects:
-    """The declaration of a stack. sql: the folder with `migrations` and `optional`. Raises MigrationError and
-    CatalogError.
-    """
+    """The declaration of a stack. sql: the folder with `migrations` and `optional`. Raises MigrationError, CatalogError."""
     return DatabaseObjects(
         database=DatabaseDeclaration(
             name=settings.database,
@@ -112,7 +108,7 @@ def declare(settings: PostgresSettings, *, application_password: str, sql: Path,
 
 
 def plan_all(login: Login, objects: DatabaseObjects, *, sections: Collection[Section] = EVERYTHING) -> Outcome:
-    """What `apply_all` would do; reads only, in one round trip. Raises the same errors, before anything is touched."""
+    """What `apply_all` would do; reads only, in one round trip. Raises the same errors, before anything is changed."""
     connection = _connect(login, objects)
     if connection is not None:
         with connection:
@@ -120,17 +116,19 @@ def plan_all(login: Login, objects: DatabaseObjects, *, sections: Collection[Sec
     with _maintenance(login, objects) as maintenance:
         database.check_locale(maintenance, objects.database)
         name = objects.database.name
-        facts = catalog.look(maintenance, databases=[name, database.unfinished_name(name)], roles=[objects.role.name])
+        facts = catalog.read_overview(
+            maintenance, databases=[name, database.unfinished_name(name)], roles=[objects.role.name]
+        )
         return plan(facts, objects, exists=False, sections=sections)
 
 
 def plan(
     facts: Catalog, objects: DatabaseObjects, *, exists: bool = True, sections: Collection[Section] = EVERYTHING
 ) -> Outcome:
-    """The same from facts that were read already. exists: False when they are of another database of the server.
+    """The same from facts that were already read. exists: False when they are those of another database of the server.
 
-    Reads the cache folder, no server. Without a declared schema in the cache (no `up` from here yet) the schema's
-    drift is not known, and a finding says so.
+    Reads the cache folder, not the server. Without a declared schema in the cache (no `up` in this clone yet) the
+    schema's drift is unknown, and a finding says so.
     """
     if exists:
         return _plan_existing(facts, objects, sections)
@@ -140,7 +138,7 @@ def plan(
 
 
 def _plan_new(facts: Catalog, objects: DatabaseObjects, sections: Collection[Section]) -> list[Change]:
-    """For a database in which there is nothing yet, every change is known beforehand."""
+    """For an empty database every change is known in advance."""
     changes: list[Change] = []
     if Section.SCHEMA in sections:
         changes += migrations.plan(facts, objects.migrations)
@@ -150,9 +148,9 @@ def _plan_new(facts: Catalog, objects: DatabaseObjects, sections: Collection[Sec
     return changes
 
 
-def _glance(objects: DatabaseObjects) -> Composable:
+def _overview_query(objects: DatabaseObjects) -> Composable:
     name = objects.database.name
-    return catalog.glance([name, database.unfinished_name(name)], [objects.role.name])
+    return catalog.overview_query([name, database.unfinished_name(name)], [objects.role.name])
 
 
 def _plan_existing(facts: Catalog, objects: DatabaseObjects, sections: Collection[Section]) -> Outcome:
@@ -189,7 +187,7 @@ def _findings(
         elif facts.tables:
             remedy = "run `up`, which replays the migrations once in a scratch database"
             yield Finding(
-                "schema", "whether it drifted is not known here: the migrations were not replayed yet", remedy
+                "schema", "its drift is unknown: the migrations have not been replayed by this clone yet", remedy
             )
         yield from limits.findings(facts)
     if Section.ACCESS in sections:
@@ -198,7 +196,7 @@ def _findings(
 
 
 def _silent(_line: str) -> None:
-    """Progress that nobody reads."""
+    """Discards progress messages."""
 
 
 def apply_all(
@@ -211,11 +209,11 @@ def apply_all(
     observe: bool = True,
     connection: Connection | None = None,
 ) -> Outcome:
-    """Makes the database as declared and returns what was done; nothing when it was.
+    """Brings the database to its declaration and returns what was done; no changes when it already matches.
 
-    connection: a session in the database that is open already; it stays open. observe: afterwards reads what is
-    there, for findings and so that the next plan knows the declared schema. Raises ServerError, CatalogError and
-    MigrationError; a cancelled run raises CatalogError and leaves what it had finished.
+    connection: an open session in the database; it stays open. observe: reads the database afterwards, for findings and
+    so that the next plan knows the declared schema. Raises ServerError, CatalogError and MigrationError; a cancelled run
+    raises CatalogError and keeps what it had finished.
     """
     run = _Run(login, objects, cancelled or threading.Event(), progress, frozenset(sections), observe)
     if connection is not None:
@@ -226,7 +224,7 @@ def apply_all(
         connection = _connect(login, objects)
     if connection is None:
         raise ServerError(
-            "connect to PostgreSQL", f"database {objects.database.name}", "it was dropped meanwhile", "run again"
+            "connect to PostgreSQL", f"database {objects.database.name}", "it was dropped in the meantime", "run again"
         )
     with connection:
         return run.fill(connection)
@@ -234,7 +232,7 @@ def apply_all(
 
 @dataclass
 class _Run:
-    """One apply: what it was asked for, and what it has done so far."""
+    """One call of apply_all: its arguments, and what it has done so far."""
 
     login: Login
     objects: DatabaseObjects
@@ -246,36 +244,35 @@ class _Run:
     refused: list[Finding] = field(default_factory=list)
 
     def create_database(self) -> None:
-        """Creates it, or lets connections in again, from another database, under that one's lock."""
+        """Creates the database, or allows connections to it again; from the maintenance database, under its lock."""
         if Section.DATABASE not in self.sections:
             raise CatalogError(
                 "change the database", f"database {self.objects.database.name}", "does not exist", "run the whole `up`"
             )
         with (
             _maintenance(self.login, self.objects) as maintenance,
-            exclusive(maintenance, self.cancelled, ask=_glance(self.objects)) as answer,
+            exclusive(maintenance, self.cancelled, ask=_overview_query(self.objects)) as answer,
         ):
-            glance = catalog.parse_glance(answer)
-            if glance.database(self.objects.database.name) is None:
+            facts = catalog.parse_overview(answer)
+            if facts.database(self.objects.database.name) is None:
                 database.check_locale(maintenance, self.objects.database)
                 if Section.ACCESS in self.sections:
-                    roles.plan(
-                        glance, self.objects.role
-                    )  # a role that is not ours stops the run before anything is made
-            self._run(maintenance, database.plan(glance, self.objects.database))
+                    # A role without our mark stops the run before anything is created.
+                    roles.plan(facts, self.objects.role)
+            self._run(maintenance, database.plan(facts, self.objects.database))
 
     def fill(self, connection: Connection) -> Outcome:
-        with exclusive(connection, self.cancelled, ask=_glance(self.objects)) as answer:
-            facts = catalog.parse_glance(answer)
+        with exclusive(connection, self.cancelled, ask=_overview_query(self.objects)) as answer:
+            facts = catalog.parse_overview(answer)
             if self.sections == {Section.DATABASE}:
                 self._run(connection, self._database_changes(facts))
                 return self._finish(connection, facts, None)
-            if facts.empty and Section.SCHEMA in self.sections and not self._meets_role(facts):
+            if facts.empty and Section.SCHEMA in self.sections and not self._role_exists(facts):
                 return self._fill_empty(connection, facts)
-            return self._mend(connection, catalog.read(connection))
+            return self._repair(connection, catalog.read(connection))
 
-    def _meets_role(self, facts: Catalog) -> bool:
-        """Whether there is a role to mend, of which a glance does not tell enough."""
+    def _role_exists(self, facts: Catalog) -> bool:
+        """Whether there is a role to repair; the overview does not hold all facts that this needs."""
         return Section.ACCESS in self.sections and facts.role(self.objects.role.name) is not None
 
     def _fill_empty(self, connection: Connection, facts: Catalog) -> Outcome:
@@ -293,14 +290,14 @@ class _Run:
         database.refuse_foreign(facts, self.objects.database)
         return []
 
-    def _mend(self, connection: Connection, facts: Catalog) -> Outcome:
+    def _repair(self, connection: Connection, facts: Catalog) -> Outcome:
         changes = self._database_changes(facts)
         if Section.SCHEMA not in self.sections:
             self._run(connection, changes)
             return self._finish(connection, facts, None)
-        taken = adoption.plan(facts, self.objects.migrations, self.objects.database.adopt, self._replay)
-        self._run(connection, [*changes, *taken])
-        if taken:
+        adopted = adoption.plan(facts, self.objects.migrations, self.objects.database.adopt, self._replay)
+        self._run(connection, [*changes, *adopted])
+        if adopted:
             facts = catalog.read(connection)
         waiting = migrations.plan(facts, self.objects.migrations)
         for change in waiting:
@@ -338,20 +335,18 @@ class _Run:
     def _report(self, changes: list[Change]) -> None:
         self.done += changes
         for change in changes:
-            self.progress(describe(change.shown()))
+            self.progress(describe(change.as_dict()))
 
 
 def _connect(login: Login, objects: DatabaseObjects) -> Connection | None:
-    """A session in the database; None when it does not exist or lets nobody in. Raises ServerError for everything
-    else.
-    """
+    """A session in the database; None when it does not exist or allows no connections. Raises ServerError otherwise."""
     name = objects.database.name
     try:
         return connect(
             reconnected(login, name), lock_timeout=objects.lock_timeout, statement_timeout=objects.statement_timeout
         )
     except ServerError:
-        # The reason comes as text in the server's language only, so the server is asked.
+        # The reason comes only as text in the server's language, so the catalog is asked instead.
         with _maintenance(login, objects) as maintenance:
             row = maintenance.execute("SELECT datallowconn FROM pg_database WHERE datname = %s", (name,)).fetchone()
         if row is None or not row[0]:

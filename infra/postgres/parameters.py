@@ -1,7 +1,7 @@
 """Server parameters: what is declared, and what overrides it.
 
-The declaration is written into postgresql.conf by the target. What can go past it: ALTER SYSTEM (postgresql.auto.conf
-is read last), ALTER DATABASE and ALTER ROLE ... SET, and a file that was changed but not read again.
+The declaration is written into postgresql.conf by the target. It can be overridden by ALTER SYSTEM (postgresql.auto.conf
+is read last) and by ALTER DATABASE and ALTER ROLE ... SET; a changed file may also not have been reloaded yet.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from psycopg.sql import Composable
 
     from infra.postgres.facts import Catalog, Setting
-    from infra.settings import PostgresSettings
+    from infra.settings.model import PostgresSettings
 
 RESTART_ONLY = frozenset({"max_connections", "shared_buffers"})
 """Declared parameters whose pg_settings.context is `postmaster`."""
@@ -31,10 +31,10 @@ NAMES = (
     "shared_buffers",
     "log_min_duration_statement",
 )
-"""Every parameter `declared` answers."""
+"""Every parameter that `declared` returns."""
 
 _OF_SESSION = frozenset({"database", "user", "database user", "global", "client", "session"})
-"""pg_settings.source of a value that only this session has; what set it is reset on its own."""
+"""pg_settings.source of a value that only this session has; its origin is reset by a change of its own."""
 
 _TRUE, _FALSE = frozenset({"on", "true", "yes", "1"}), frozenset({"off", "false", "no", "0"})
 _QUANTITY = re.compile(r"(-?\d+(?:\.\d+)?)\s*([A-Za-z]*)")
@@ -51,7 +51,7 @@ _MICROSECONDS = {
 
 
 def declared(settings: PostgresSettings) -> dict[str, str]:
-    """Name -> value, as postgresql.conf takes it."""
+    """Name -> value, in the syntax of postgresql.conf."""
     return {
         **_DURABILITY,
         **_SECURITY,
@@ -62,7 +62,7 @@ def declared(settings: PostgresSettings) -> dict[str, str]:
 
 
 def same(setting: Setting, value: str) -> bool:
-    """Whether `value`, as a configuration file writes it, is what `setting` (in its base unit) already is."""
+    """Whether `value`, in the syntax of a configuration file, equals `setting` (in its base unit)."""
     if setting.type == "bool":
         return (setting.value in _TRUE) == (value.lower() in _TRUE) and value.lower() in _TRUE | _FALSE
     if setting.type in {"integer", "real"}:
@@ -77,7 +77,7 @@ def _quantity(text: str, base: str) -> float | None:
     if match is None:
         return None
     if float(match[1]) < 0:
-        return float(match[1])  # -1 switches things off, whatever the unit
+        return float(match[1])  # -1 means "off", whatever the unit
     unit = match[2] or base
     factor = _QUANTITY.fullmatch(unit) if unit[:1].isdigit() else None
     times, unit = (float(factor[1]), factor[2]) if factor else (1.0, unit)
@@ -86,9 +86,9 @@ def _quantity(text: str, base: str) -> float | None:
 
 
 def plan(observed: Catalog, wanted: Mapping[str, str]) -> list[Change]:
-    """What brings declared parameters into force; empty when they are. Pure.
+    """Changes that bring declared parameters into force; empty when they are in force. Pure.
 
-    A change without a statement is for whoever runs the server: a restart, or its configuration file.
+    A change without a statement is for the target that runs the server: a restart, or its configuration file.
     """
     settings = {setting.name: setting for setting in observed.settings}
     overrides = {override.name: override.value for override in observed.overrides}
@@ -98,7 +98,7 @@ def plan(observed: Catalog, wanted: Mapping[str, str]) -> list[Change]:
         if setting is None:
             continue
         if name in overrides:
-            changes.append(_reset_system(setting, f"ALTER SYSTEM made it {overrides[name]}, declared {value}"))
+            changes.append(_reset_system(setting, f"ALTER SYSTEM set it to {overrides[name]}, declared {value}"))
         elif setting.source not in _OF_SESSION and (_waits_for_restart(setting) or not same(setting, value)):
             changes.append(_reload_or_restart(setting, value))
     if any(change.effect is not Effect.LIVE for change in changes):
@@ -107,13 +107,13 @@ def plan(observed: Catalog, wanted: Mapping[str, str]) -> list[Change]:
 
 
 def _waits_for_restart(setting: Setting) -> bool:
-    """What the command line set would be the same after a restart, whatever the file says."""
+    """A value from the command line would be the same after a restart, whatever the file says."""
     return setting.pending_restart and setting.source != "command line"
 
 
 def _reload_or_restart(setting: Setting, value: str) -> Change:
     restart = setting.context == "postmaster"
-    only = "only a restart changes it" if restart else "its file was not read again"
+    only = "only a restart changes it" if restart else "its file has not been reloaded"
     return Change(
         subject=f"parameter {setting.name}",
         action="restart" if restart else "set",
@@ -149,7 +149,7 @@ def _reload() -> Change:
 
 
 def _resets_of_roles_and_databases(observed: Catalog, wanted: Mapping[str, str]) -> Iterable[Change]:
-    """ALTER ROLE and ALTER DATABASE ... SET of a declared parameter in this database win over every file."""
+    """ALTER ROLE and ALTER DATABASE ... SET of a declared parameter in this database override every file."""
     from psycopg.sql import SQL, Identifier
 
     for entry in observed.role_settings:
@@ -166,17 +166,17 @@ def _resets_of_roles_and_databases(observed: Catalog, wanted: Mapping[str, str])
             yield Change(
                 subject=f"parameter {name} of {subject}",
                 action="reset",
-                reason=f"{subject} has its own value, which wins over the declared {wanted[name]}",
+                reason=f"{subject} has its own value, which overrides the declared {wanted[name]}",
                 statement=SQL("ALTER {} RESET {}").format(target, Identifier(name)),
             )
 
 
 def findings(observed: Catalog, wanted: Mapping[str, str]) -> list[Finding]:
-    """Parameters that were not declared but set by ALTER SYSTEM, and those that wait for a restart."""
+    """Undeclared parameters that were set by ALTER SYSTEM, and those that wait for a restart."""
     found = [
         Finding(
             f"parameter {override.name}",
-            f"ALTER SYSTEM made it {override.value}",
+            f"ALTER SYSTEM set it to {override.value}",
             f"ALTER SYSTEM RESET {override.name}, if that is not wanted",
         )
         for override in observed.overrides

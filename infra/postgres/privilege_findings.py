@@ -1,4 +1,4 @@
-"""Privileges that are seen and left alone: those of others, and of kinds that are not managed here."""
+"""Privileges that are reported and not changed: those of other roles, and of kinds that are not managed here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from infra.postgres.privileges import PUBLIC, Object, PrivilegesDeclaration, is_
 
 
 def findings(catalog: Catalog, declared: PrivilegesDeclaration) -> list[Finding]:
-    """Grants to others on our objects, privileges of the role of a kind not managed here, and PUBLIC's defaults."""
+    """Grants to other roles on managed objects, unmanaged kinds of privileges of the role, and PUBLIC's defaults."""
     found = [*_grants_to_others(catalog, declared), *_unmanaged(catalog, declared)]
     public = sorted(grant.privilege for grant in catalog.grants if grant.kind == "database" and grant.grantee == PUBLIC)
     if public and not declared.strict:
@@ -36,7 +36,7 @@ def _grants_to_others(catalog: Catalog, declared: PrivilegesDeclaration) -> list
             f"role {name}",
             f"was granted {'; '.join(sorted(privileges)[:5])}"
             + (f" and {len(privileges) - 5} more" if len(privileges) > 5 else ""),
-            f"REVOKE it, or leave it: grants to others than {declared.role} and PUBLIC are not touched",
+            f"REVOKE it, or leave it: grants to roles other than {declared.role} and PUBLIC are not changed",
         )
         for name, privileges in sorted(others.items())
     ]
@@ -57,7 +57,7 @@ def _unmanaged(catalog: Catalog, declared: PrivilegesDeclaration) -> list[Findin
             found.append(
                 Finding(
                     f"default privileges of {creator}",
-                    f"what {creator} creates is granted to {grantee}",
+                    f"objects that {creator} creates are granted to {grantee}",
                     f"ALTER DEFAULT PRIVILEGES FOR ROLE {creator} REVOKE ... FROM {grantee}, if that is not wanted",
                 )
             )

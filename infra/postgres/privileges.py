@@ -1,8 +1,8 @@
-"""What the application's role and PUBLIC may do in the database, and nothing beyond it.
+"""Privileges of the application's role and of PUBLIC in the database.
 
 Documented: CONNECT on the database, USAGE on schema public, ALL on every table and sequence in it, and the same for
-those that the owner will create. ALL includes TRUNCATE, REFERENCES, TRIGGER and, from PostgreSQL 17, MAINTAIN. The
-plan is authoritative for these two grantees: what is missing is granted, what is extra is revoked. Grants to others
+those that the owner creates later. ALL includes TRUNCATE, REFERENCES, TRIGGER and, from PostgreSQL 17, MAINTAIN. The
+plan is authoritative for these two grantees: missing privileges are granted, extra ones revoked. Grants to other roles
 are reported.
 """
 
@@ -29,9 +29,7 @@ _DEFAULT_KINDS = {"TABLES": "table", "SEQUENCES": "sequence"}
 
 @dataclass(frozen=True)
 class PrivilegesDeclaration:
-    """owner: who runs the migrations. strict: PUBLIC keeps nothing on the database (by default CONNECT and
-    TEMPORARY).
-    """
+    """owner: the role that runs the migrations. strict: PUBLIC loses its default CONNECT and TEMPORARY on the database."""
 
     role: str = "circlepay_user"
     owner: str = "postgres"
@@ -40,7 +38,7 @@ class PrivilegesDeclaration:
 
 @dataclass(frozen=True, order=True)
 class Object:
-    """Something privileges are on. detail: a column, or a function's arguments."""
+    """An object that privileges are granted on. detail: a column, or a function's arguments."""
 
     kind: str
     schema: str
@@ -56,7 +54,7 @@ class Object:
 
 @dataclass(frozen=True)
 class Expectation:
-    """A privilege that can be tested as the role: `allowed` says what the test must find."""
+    """A privilege that can be tested as the role. allowed: whether the role must have it."""
 
     object: Object
     privilege: str
@@ -64,9 +62,7 @@ class Expectation:
 
 
 def all_privileges(kind: str, major: int) -> tuple[str, ...]:
-    """Every privilege there is on an object of `kind`, as aclexplode names them (PostgreSQL documentation, table
-    5.2).
-    """
+    """All privileges for objects of `kind`, as aclexplode names them (PostgreSQL documentation, table 5.2)."""
     table = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
     return {
         "database": ("CONNECT", "TEMPORARY", "CREATE"),
@@ -106,7 +102,7 @@ def wanted(item: Object, grantee: str, declared: PrivilegesDeclaration, major: i
 
 
 def expected(catalog: Catalog, declared: PrivilegesDeclaration) -> list[Expectation]:
-    """Every privilege on every managed object, and whether the role must have it, its own or through PUBLIC."""
+    """Every privilege on every managed object, and whether the role must have it, directly or through PUBLIC."""
     major = catalog.server.major
     found = []
     for item in sorted(set(_objects(catalog))):
@@ -116,7 +112,7 @@ def expected(catalog: Catalog, declared: PrivilegesDeclaration) -> list[Expectat
 
 
 def _objects(catalog: Catalog) -> Iterator[Object]:
-    """The database, and what is in the schemas that are ours."""
+    """The database, and the objects in the managed schemas."""
     yield Object("database", "", catalog.server.database)
     yield from (Object("schema", "", schema.name) for schema in catalog.schemas if schema.name in MANAGED_SCHEMAS)
     yield from (
@@ -132,10 +128,9 @@ def _objects(catalog: Catalog) -> Iterator[Object]:
 
 
 def plan(catalog: Catalog, declared: PrivilegesDeclaration, *, tables_follow: bool = False) -> list[Change]:
-    """What makes privileges as declared; empty when they are. Pure.
+    """Changes that bring the privileges to their declaration; empty when none is needed. Pure.
 
-    tables_follow: the catalog was read before migrations that create tables, so ALL ON ALL TABLES is granted in any
-    case.
+    tables_follow: the catalog was read before migrations that create tables, so ALL ON ALL TABLES is always granted.
     """
     grants = _by_object_and_grantee(catalog.grants)
     changes = [*_revoke_extra(catalog, declared, grants), *_grant_missing(catalog, declared, grants, tables_follow)]
@@ -150,7 +145,7 @@ def _by_object_and_grantee(grants: Iterable[Grant]) -> dict[tuple[Object, str], 
 
 
 def is_managed(item: Object, grantee: str) -> bool:
-    """The role's privileges are ours everywhere, those of PUBLIC only on our own objects."""
+    """The role's privileges are managed everywhere, those of PUBLIC only on managed objects."""
     if grantee != PUBLIC:
         return True
     return (
@@ -167,10 +162,10 @@ def _revoke_extra(
     for (item, grantee), held in sorted(grants.items()):
         if grantee not in {declared.role, PUBLIC} or not is_managed(item, grantee):
             continue
-        right = wanted(item, grantee, declared, catalog.server.major)
+        allowed = wanted(item, grantee, declared, catalog.server.major)
         by_grantor: dict[tuple[str, bool], list[str]] = defaultdict(list)
         for grant in held:
-            if grant.privilege not in right:
+            if grant.privilege not in allowed:
                 by_grantor[grant.grantor, False].append(grant.privilege)
             elif grant.grantable:
                 by_grantor[grant.grantor, True].append(grant.privilege)
@@ -208,7 +203,7 @@ def _grant_missing(
 def _kinds_without_any(
     catalog: Catalog, declared: PrivilegesDeclaration, missing: dict[Object, frozenset[str]]
 ) -> set[str]:
-    """Kinds of which the role has nothing on any object: one documented statement says it all."""
+    """Kinds for which the role has no privilege on any object: one GRANT ON ALL statement covers them."""
     kinds = set()
     for kind in ("table", "sequence"):
         items = [item for item in _objects(catalog) if item.kind == kind and item.schema == APPLICATION_SCHEMA]
@@ -278,20 +273,20 @@ def _revoke(item: Object, grantee: str, privileges: list[str], as_grantor: str, 
         raw("GRANT OPTION FOR " if option_only else ""), words, _target(item), _grantee(grantee)
     )
     if as_grantor:
-        # A privilege belongs to who granted it: revoking it as the owner would leave it in place, without an error.
+        # A privilege belongs to its grantor: a REVOKE as the owner would leave it in place, without an error.
         statement = joined([SQL("SET LOCAL ROLE {}").format(Identifier(as_grantor)), statement, SQL("RESET ROLE")])
-    what = "may pass on" if option_only else "has"
+    held = "has the grant option for" if option_only else "has"
     return Change(
         subject=f"privileges of {grantee} on {item}",
         action="revoke",
-        reason=f"{what} {', '.join(sorted(privileges))}, which is not declared",
+        reason=f"{held} {', '.join(sorted(privileges))}, which is not declared",
         statement=statement,
     )
 
 
 @dataclass(frozen=True, order=True)
 class _Defaults:
-    """Whose future objects, where (empty: anywhere), of which kind, and for whom."""
+    """creator: the role that creates the objects. schema: where, empty for any. kind: as in ALTER DEFAULT PRIVILEGES."""
 
     creator: str
     schema: str
@@ -300,7 +295,7 @@ class _Defaults:
 
 
 def _default_privileges(catalog: Catalog, declared: PrivilegesDeclaration) -> Iterator[Change]:
-    """ALTER DEFAULT PRIVILEGES concerns what one role creates: FOR ROLE the owner, who runs the migrations."""
+    """ALTER DEFAULT PRIVILEGES covers objects that one role creates: FOR ROLE the owner, who runs the migrations."""
     major = catalog.server.major
     held: dict[_Defaults, list[DefaultGrant]] = defaultdict(list)
     for entry in catalog.default_grants:
@@ -309,12 +304,13 @@ def _default_privileges(catalog: Catalog, declared: PrivilegesDeclaration) -> It
         target = _Defaults(declared.owner, APPLICATION_SCHEMA, kind, declared.role)
         entries = held.pop(target, [])
         lacking = set(all_privileges(single, major)) - {entry.privilege for entry in entries}
-        passed_on = sorted(entry.privilege for entry in entries if entry.grantable)
+        grantable = sorted(entry.privilege for entry in entries if entry.grantable)
         if lacking:
             yield _default("GRANT", target, _words(lacking, single, major), f"lacks {_list(lacking)}")
-        if passed_on:
-            words = raw("GRANT OPTION FOR " + ", ".join(passed_on))
-            yield _default("REVOKE", target, words, f"may pass on {_list(passed_on)}, which is not declared")
+        if grantable:
+            words = raw("GRANT OPTION FOR " + ", ".join(grantable))
+            reason = f"has the grant option for {_list(grantable)}, which is not declared"
+            yield _default("REVOKE", target, words, reason)
     for target, entries in sorted(held.items()):
         if _is_extra(target, declared):
             names = sorted({entry.privilege for entry in entries})
@@ -323,7 +319,7 @@ def _default_privileges(catalog: Catalog, declared: PrivilegesDeclaration) -> It
 
 
 def _is_extra(target: _Defaults, declared: PrivilegesDeclaration) -> bool:
-    """PUBLIC's EXECUTE and USAGE stay: they are PostgreSQL's own defaults, listed once anybody changed them."""
+    """PUBLIC's EXECUTE and USAGE stay: they are PostgreSQL's own defaults, listed only after someone changed them."""
     if target.grantee == declared.role:
         return True
     to_public = target.grantee == PUBLIC and target.kind not in {"FUNCTIONS", "TYPES"}
@@ -347,9 +343,9 @@ def _default(verb: str, target: _Defaults, words: Composable, reason: str) -> Ch
         raw("TO" if verb == "GRANT" else "FROM"),
         _grantee(target.grantee),
     )
-    place = f" in schema {target.schema}" if target.schema else ""
+    schema = f" in schema {target.schema}" if target.schema else ""
     return Change(
-        subject=f"default privileges of {target.grantee} on {target.kind.lower()} of {target.creator}{place}",
+        subject=f"default privileges of {target.grantee} on {target.kind.lower()} of {target.creator}{schema}",
         action=verb.lower(),
         reason=reason,
         statement=statement,

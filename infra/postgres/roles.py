@@ -1,7 +1,7 @@
 """The application's role: attributes, password and memberships.
 
-The password never travels: the server stores a SCRAM-SHA-256 verifier (RFC 5802, RFC 7677), which is made here and
-compared here, so that not even a server that logs every statement learns it.
+The password is never sent: the server stores a SCRAM-SHA-256 verifier (RFC 5802, RFC 7677), which is computed and compared
+here, so that it does not appear even in the log of a server that logs every statement.
 """
 
 from __future__ import annotations
@@ -33,9 +33,7 @@ _VERIFIER = re.compile(r"SCRAM-SHA-256\$(\d+):([A-Za-z0-9+/=]+)\$([A-Za-z0-9+/=]
 
 @dataclass(frozen=True)
 class RoleDeclaration:
-    """adopt: take over a role of that name without our mark. Every attribute that is not here is fixed: see
-    ATTRIBUTES.
-    """
+    """adopt: take over a role of that name without our mark. All other attributes are fixed: see ATTRIBUTES."""
 
     name: str = "circlepay_user"
     password: str = field(default="", repr=False)
@@ -44,13 +42,13 @@ class RoleDeclaration:
 
 @dataclass(frozen=True)
 class Attribute:
-    """wanted: the declared value. keyword: what sets it; with NO before it, what clears it."""
+    """wanted: the declared value. keyword: sets the attribute; prefixed with NO it clears it."""
 
     wanted: bool
     keyword: str
 
     def word(self, value: bool) -> str:
-        """The keyword that makes the attribute `value`."""
+        """The keyword that sets the attribute to `value`."""
         return self.keyword if value else f"NO{self.keyword}"
 
 
@@ -63,17 +61,17 @@ ATTRIBUTES = {
     "replication": Attribute(False, "REPLICATION"),
     "bypass_rls": Attribute(False, "BYPASSRLS"),
 }
-"""Field of catalog.Role -> its declaration: as CREATE USER makes them, none of them more."""
+"""Field of facts.Role -> its declaration: the defaults of CREATE USER."""
 
 
 def verifier(password: str, *, salt: bytes | None = None, iterations: int = ITERATIONS) -> str:
-    """What PostgreSQL would store for `password`. Raises CatalogError for one that is not printable ASCII.
+    """The verifier that PostgreSQL would store for `password`. Raises CatalogError when it is not printable ASCII.
 
-    Other characters would have to be normalised as the client library does (SASLprep), or nobody could log in.
+    Other characters would have to be normalised as the client library does (SASLprep), or every login would fail.
     """
     if not password or not password.isascii() or not password.isprintable():
         raise CatalogError(
-            "make a password verifier",
+            "compute a password verifier",
             "postgres.applicationPassword",
             "it must be printable ASCII",
             "choose another password",
@@ -87,9 +85,7 @@ def verifier(password: str, *, salt: bytes | None = None, iterations: int = ITER
 
 
 def matches(password: str, stored: str | None) -> bool:
-    """Whether `stored` is a SCRAM verifier of `password`: recomputed with the salt and the iterations it was made
-    with.
-    """
+    """Whether `stored` is a SCRAM verifier of `password`: recomputed with its own salt and iterations."""
     match = _VERIFIER.fullmatch(stored or "")
     if match is None:
         return False
@@ -98,13 +94,16 @@ def matches(password: str, stored: str | None) -> bool:
 
 
 def plan(catalog: Catalog, declared: RoleDeclaration) -> list[Change]:
-    """What makes the role as declared; empty when it is. Pure. Raises CatalogError for a role that is not ours."""
+    """Changes that bring the role to its declaration; empty when none is needed. Pure.
+
+    Raises CatalogError for a role without our mark that is not to be adopted.
+    """
     found = catalog.role(declared.name)
     if found is None:
         return [_create(declared)]
     if not is_ours(found.comment) and not declared.adopt:
         raise CatalogError(
-            "take the role",
+            "take over the role",
             f"role {declared.name}",
             "it exists on this server and was not made by this project",
             "set postgres.adopt: true to take it over (its password is changed), or choose another "
@@ -156,15 +155,17 @@ def _alter(found: Role, declared: RoleDeclaration) -> list[Change]:
     if found.connection_limit != -1:
         alter(f"connection limit is {found.connection_limit}, declared -1", SQL("CONNECTION LIMIT -1"))
     if found.expires:
-        alter("its password has an expiry date, declared without", SQL("VALID UNTIL 'infinity'"))
+        alter("its password has an expiry date, declared without one", SQL("VALID UNTIL 'infinity'"))
     if not matches(declared.password, found.verifier):
-        what = "is not the declared one" if found.verifier else "is missing"
-        alter(f"its password {what}", SQL("PASSWORD {}").format(Literal(verifier(declared.password))), reversible=False)
+        problem = "is not the declared one" if found.verifier else "is missing"
+        alter(
+            f"its password {problem}", SQL("PASSWORD {}").format(Literal(verifier(declared.password))), reversible=False
+        )
     return changes
 
 
 def _leave(catalog: Catalog, declared: RoleDeclaration) -> list[Change]:
-    """Ends memberships: whatever another role may do, the application could do too."""
+    """Ends memberships: they would give the application all privileges of the other role."""
     from psycopg.sql import SQL, Identifier
 
     changes = []
@@ -173,7 +174,7 @@ def _leave(catalog: Catalog, declared: RoleDeclaration) -> list[Change]:
             continue
         statement = SQL("REVOKE {} FROM {}").format(Identifier(membership.role), Identifier(declared.name))
         if catalog.server.major >= 16:
-            # From 16 on each grant of a membership is its grantor's own, and only named so is it revoked.
+            # From 16 on each grant of a membership belongs to its grantor, and is only revoked when that is named.
             statement = SQL("{} GRANTED BY {}").format(statement, Identifier(membership.grantor))
         changes.append(
             Change(
@@ -187,12 +188,12 @@ def _leave(catalog: Catalog, declared: RoleDeclaration) -> list[Change]:
 
 
 def findings(catalog: Catalog, declared: RoleDeclaration) -> list[Finding]:
-    """Others who may act as the role, and settings that follow it into every session."""
+    """Other roles that may act as the role, and settings that apply to each of its sessions."""
     members = [membership.member for membership in catalog.memberships if membership.role == declared.name]
     found = [
         Finding(
             f"role {declared.name}",
-            f"{member} is a member of it and may do all it may",
+            f"{member} is a member of it and has all its privileges",
             f"REVOKE {declared.name} FROM {member}, if that is not wanted",
         )
         for member in sorted(set(members) - {catalog.server.user})

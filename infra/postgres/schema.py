@@ -1,5 +1,4 @@
-"""Drift of the schema: what can be put back without touching rows is put back, the rest is reported with its
-migration."""
+"""Drift of the schema: what can be restored without touching rows is restored, the rest is reported with its migration."""
 
 from __future__ import annotations
 
@@ -23,9 +22,7 @@ _ENABLED = {"O": "enabled", "A": "enabled always", "R": "enabled on replicas onl
 
 @dataclass(frozen=True)
 class SchemaDeclaration:
-    """catalog: what the migrations produce. owner: who owns all of it. drops: the optional ones, made if
-    drop_redundant.
-    """
+    """catalog: what the migrations produce. owner: role that owns all of it. drops: applied only with drop_redundant."""
 
     catalog: Catalog
     owner: str
@@ -34,7 +31,7 @@ class SchemaDeclaration:
 
 
 def plan(catalog: Catalog, declared: SchemaDeclaration) -> list[Change]:
-    """Repairs that neither rewrite nor lose rows, in the order in which they depend on each other. Pure."""
+    """Repairs that neither rewrite nor lose rows, in the order of their dependencies. Pure."""
     wanted = declared.catalog
     return [
         *_owners(catalog, declared),
@@ -48,7 +45,7 @@ def plan(catalog: Catalog, declared: SchemaDeclaration) -> list[Change]:
 
 
 def findings(catalog: Catalog, declared: SchemaDeclaration) -> list[Finding]:
-    """What only a migration may change, and what no migration made. Pure."""
+    """Differences that only a migration may change, and objects that no migration creates. Pure."""
     return [
         *structure.differences(catalog, declared.catalog),
         *constraints.findings(catalog, declared.catalog),
@@ -73,7 +70,7 @@ def _owners(catalog: Catalog, declared: SchemaDeclaration) -> Iterator[Change]:
     for schema in declared.catalog.schemas:
         found = next((item for item in catalog.schemas if item.name == schema.name), None)
         if found is not None and found.owner != schema.owner and schema.name == "public":
-            # Its owner is a role that exists in every database and stands for the database's owner.
+            # Its owner is pg_database_owner, a predefined role that stands for the owner of the database.
             owner = schema.owner
             yield change(f"schema {schema.name}", found.owner, SQL("SCHEMA {}").format(Identifier(schema.name)))
             owner = declared.owner
@@ -83,7 +80,7 @@ def _owners(catalog: Catalog, declared: SchemaDeclaration) -> Iterator[Change]:
             target = SQL("{} {}").format(raw(words), Identifier(table.schema, table.name))
             yield change(f"table {table.schema}.{table.name}", table.owner, target, _exclusive(table))
     for sequence in structure.known(catalog.sequences, declared.catalog.sequences):
-        # One that belongs to a column follows its table, and may not be given away alone.
+        # A sequence that belongs to a column follows its table; its owner cannot be changed alone.
         if sequence.owner != owner and not sequence.owned_by:
             target = SQL("SEQUENCE {}").format(Identifier(sequence.schema, sequence.name))
             yield change(f"sequence {sequence.schema}.{sequence.name}", sequence.owner, target)
@@ -129,7 +126,7 @@ def _create_sequence(wanted: Sequence) -> Change:
     if wanted.owned_by:
         schema, table, column = wanted.owned_by.split(".")
         statements.append(SQL("ALTER SEQUENCE {} OWNED BY {}").format(name, Identifier(schema, table, column)))
-        # Goes on after the rows that exist; without it the next insert would repeat a key.
+        # Continues after the existing rows; otherwise the next insert would repeat a key.
         statements.append(
             SQL("SELECT setval({}, max({}::bigint)) FROM {} HAVING max({}) IS NOT NULL").format(
                 Literal(f'"{wanted.schema}"."{wanted.name}"'),
@@ -226,7 +223,7 @@ def _not_null(wanted: Column, table: Table) -> Iterator[Change]:
     if table.bytes <= SMALL_TABLE:
         yield change
         return
-    # SET NOT NULL reads the table under ACCESS EXCLUSIVE, unless a valid CHECK says already that there is no NULL.
+    # SET NOT NULL reads the table under ACCESS EXCLUSIVE, unless a valid CHECK already proves that there is no NULL.
     target = Identifier(wanted.schema, wanted.table)
     name = Identifier(f"{wanted.name[:48]}_is_not_null")
     check = SQL("ALTER TABLE {} ADD CONSTRAINT {} CHECK ({} IS NOT NULL) NOT VALID").format(
@@ -239,7 +236,7 @@ def _not_null(wanted: Column, table: Table) -> Iterator[Change]:
         subject=change.subject,
         action=change.action,
         reason=change.reason,
-        lock=f"{change.lock}, for a moment; rows are read while writers go on",
+        lock=f"{change.lock}, briefly; rows are read while writers continue",
         statement=joined([again, check, validate, change.statement, again]),
         transactional=False,
     )
@@ -282,9 +279,7 @@ def _trigger(wanted: Trigger, action: str, reason: str, statement: Composable) -
 
 
 def _internal_triggers(catalog: Catalog, declared: Catalog) -> Iterator[Change]:
-    """Foreign keys are enforced by triggers of the server's own: DISABLE TRIGGER ALL switches them off without a
-    trace elsewhere.
-    """
+    """Foreign keys are enforced by internal triggers; DISABLE TRIGGER ALL disables them and shows nowhere else."""
     from psycopg.sql import SQL, Identifier
 
     for table in structure.known(catalog.tables, declared.tables):
@@ -292,8 +287,8 @@ def _internal_triggers(catalog: Catalog, declared: Catalog) -> Iterator[Change]:
             yield Change(
                 subject=f"foreign-key triggers of {table.schema}.{table.name}",
                 action="enable",
-                reason=f"{table.internal_triggers_disabled} of them are disabled; rows written meanwhile may break "
-                "the foreign keys",
+                reason=f"{table.internal_triggers_disabled} of them are disabled; rows written meanwhile may "
+                "violate the foreign keys",
                 lock=f"SHARE ROW EXCLUSIVE on {table.schema}.{table.name}",
                 statement=SQL("ALTER TABLE {} ENABLE TRIGGER ALL").format(Identifier(table.schema, table.name)),
             )

@@ -1,11 +1,11 @@
-"""The PostgreSQL server as a ServerSpec. The proof that one is alive is in probe.py, which needs the client library."""
+"""The PostgreSQL server as a ServerSpec. Its health probe is in probe.py, which needs the client library."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 
+from infra.paths import PROJECT_ROOT
 from infra.targets.spec import DataFormat, Packaging, ServerFile, ServerSpec
 from infra.targets.templates import fill, fill_parts
 
@@ -13,7 +13,7 @@ NAME = "postgres"
 SUPERUSER_PASSWORD = "superuser_password"  # noqa: S105 - the name of the secret
 _CONFIG_FILE = "config_file={config}/postgresql.conf"
 _LOG_HERE = "logging_collector=off"
-TEMPLATES = Path(__file__).parents[2] / "config"
+TEMPLATES = PROJECT_ROOT / "config"
 
 LOG_FILES = """\
 # One file per weekday, overwritten a week later.
@@ -30,21 +30,24 @@ logging_collector = off"""
 CLIENTS_ON_LOOPBACK = """\
 host    all       all   127.0.0.1/32   scram-sha-256
 host    all       all   ::1/128        scram-sha-256"""
-CLIENTS_OF_CONTAINER = """\
+CLIENTS_FROM_A_NETWORK = """\
 # Where clients come from is settled by the port the container publishes; here they all come from its network.
 host    all       all   all            scram-sha-256"""
 
 
-def spec(*, parameters: Mapping[str, str], superuser: str, in_container: bool = False) -> ServerSpec:
-    """The server with the declared parameters, as postgresql.conf takes them.
+def spec(
+    *, parameters: Mapping[str, str], superuser: str, keeps_output: bool = False, isolated: bool = False
+) -> ServerSpec:
+    """The server with the declared parameters, in the syntax of postgresql.conf.
 
-    superuser: role that owns the cluster. in_container: its log is its output, and its clients come from a network.
+    superuser: role that owns the cluster. keeps_output: it logs to its output, which its target keeps. isolated: it has a
+    machine of its own, so that all clients connect from a network.
     """
     from infra.postgres.parameters import RESTART_ONLY
 
     template = (TEMPLATES / "postgresql.conf").read_text(encoding="utf-8")
-    template = fill_parts(template, {"log-files": LOG_STREAM if in_container else LOG_FILES})
-    clients = CLIENTS_OF_CONTAINER if in_container else CLIENTS_ON_LOOPBACK
+    template = fill_parts(template, {"log-files": LOG_STREAM if keeps_output else LOG_FILES})
+    clients = CLIENTS_FROM_A_NETWORK if isolated else CLIENTS_ON_LOOPBACK
     hba = fill_parts((TEMPLATES / "pg_hba.conf").read_text(encoding="utf-8"), {"clients": clients})
     lines = {name: f"{name} = {_quoted(value)}" for name, value in parameters.items()}
     read_at_start = "\n".join([template, *(lines[name] for name in sorted(lines.keys() & RESTART_ONLY))])
@@ -93,7 +96,7 @@ def spec(*, parameters: Mapping[str, str], superuser: str, in_container: bool = 
 
 
 def _initialize(superuser: str) -> tuple[str, ...]:
-    """initdb: checksums, SCRAM from the first moment, and a locale every machine has; databases bring their own."""
+    """initdb: checksums, SCRAM from the start, and a locale every machine has; each database declares its own."""
     return (
         "initdb",
         "--pgdata={data}",
@@ -108,7 +111,7 @@ def _initialize(superuser: str) -> tuple[str, ...]:
 
 
 def superuser_statement(secrets: Mapping[str, str], *, superuser: str) -> str:
-    """The statement that makes the declared password the superuser's, as a verifier: a log may keep it."""
+    """The statement that sets the superuser's declared password, as a verifier: it may appear in a log."""
     from infra.postgres.roles import verifier
 
     return f"ALTER ROLE \"{superuser}\" WITH LOGIN SUPERUSER PASSWORD '{verifier(secrets[SUPERUSER_PASSWORD])}';\n\n"

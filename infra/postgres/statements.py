@@ -1,8 +1,8 @@
-"""SQL text cut into its statements, without a server.
+"""Splits SQL text into its statements, without a server.
 
-Needed where a file cannot be sent whole (a migration outside a transaction) and where an error has to be traced to a
-line. Knows what PostgreSQL's own lexer knows about where a semicolon does not end a statement: strings, quoted
-identifiers, dollar quotes, nested comments, parentheses and the BEGIN ATOMIC bodies of SQL functions.
+Needed where a file cannot be sent as a whole (a migration outside a transaction) and where an error has to be traced to
+a line. Like PostgreSQL's own lexer, ignores semicolons in strings, quoted identifiers, dollar quotes, nested comments,
+parentheses and the BEGIN ATOMIC bodies of SQL functions.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _TRANSACTION_CONTROL = frozenset(
 
 
 class UnfinishedSqlError(ValueError):
-    """The text ends inside a quote or comment; `offset` is where that began, in characters from 0."""
+    """The text ends inside a quote or comment; `offset` is where that begins, in characters from 0."""
 
     def __init__(self, what: str, offset: int) -> None:
         self.what = what
@@ -48,7 +48,7 @@ class Statement:
 
     @property
     def controls_transaction(self) -> bool:
-        """Whether it would end or nest the transaction around it (BEGIN, COMMIT, SAVEPOINT and their kind)."""
+        """Whether it would end or nest the surrounding transaction (BEGIN, COMMIT, SAVEPOINT and the like)."""
         words = self.text.lower().split(maxsplit=2)
         if words[0] == "prepare":
             return len(words) > 1 and words[1] == "transaction"

@@ -1,4 +1,4 @@
-"""Differences of the schema that only a migration may settle, and objects that no migration made."""
+"""Differences of the schema that only a migration may change, and objects that no migration creates."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Item = TypeVar("Item", bound=_Named)
 
 
 def known(observed: Iterable[Item], declared: Iterable[_Named]) -> list[Item]:
-    """Those of `observed` that are declared, by schema and name."""
+    """The items of `observed` that are declared, by schema and name."""
     names = {(item.schema, item.name) for item in declared}
     return [item for item in observed if (item.schema, item.name) in names]
 
 
 def differences(catalog: Catalog, declared: Catalog) -> list[Finding]:
-    """Declared tables, columns and sequences that are missing or otherwise made. Pure."""
+    """Declared tables, columns and sequences that are missing or different. Pure."""
     return [*_tables(catalog, declared), *_columns(catalog, declared), *_sequences(catalog, declared)]
 
 
@@ -39,7 +39,7 @@ def _tables(catalog: Catalog, declared: Catalog) -> Iterator[Finding]:
         found = observed.get((wanted.schema, wanted.name))
         subject = f"{_KINDS[wanted.kind]} {wanted.schema}.{wanted.name}"
         if found is None:
-            yield Finding(subject, "is missing", f"restore it from a backup; or {_made_again(wanted, declared)}")
+            yield Finding(subject, "is missing", f"restore it from a backup; or {_recreation(wanted, declared)}")
             continue
         if found.kind != wanted.kind:
             yield Finding(subject, f"is a {_KINDS[found.kind]}", "add a migration that replaces it")
@@ -54,19 +54,19 @@ def _tables(catalog: Catalog, declared: Catalog) -> Iterator[Finding]:
             yield Finding(subject, "its query is not the declared one", "add a migration with CREATE OR REPLACE VIEW")
 
 
-def _made_again(table: Table, declared: Catalog) -> str:
-    """How a lost table comes back without rows. Its migration is recorded as applied, so no `up` runs it again."""
+def _recreation(table: Table, declared: Catalog) -> str:
+    """How to create a lost table again, empty. Its migration is recorded as applied, so no `up` runs it again."""
     if table.kind != "r":
         return "run the statement that creates it in sql/migrations as the superuser, then `up`"
     columns = [_column(item) for item in declared.columns if (item.schema, item.table) == (table.schema, table.name)]
     return (
-        "make it again, empty, then run `up`, which adds its defaults, keys, indexes, triggers and privileges: "
+        "create it again, empty, then run `up`, which adds its defaults, keys, indexes, triggers and privileges: "
         f"circlepay psql -- -c 'CREATE TABLE {table.schema}.{table.name} ({', '.join(columns)})'"
     )
 
 
 def _column(column: Column) -> str:
-    """As in CREATE TABLE, without quotes of a shell: defaults have some, and `up` adds them."""
+    """As in CREATE TABLE, without the default: it may hold shell quotes, and `up` adds it."""
     words = [column.name, column.type]
     if column.collation:
         words.append(f"COLLATE {column.collation}")
@@ -92,7 +92,7 @@ def _columns(catalog: Catalog, declared: Catalog) -> Iterator[Finding]:
             remedy = f"restore its values, or add a migration: {target} ADD COLUMN {column.name} {column.type}"
             yield Finding(_named(column), "is missing", remedy)
         else:
-            yield from _otherwise(found, column, target)
+            yield from _changed(found, column, target)
     for key, column in observed.items():
         if key[:2] in tables and key not in wanted:
             target = f"ALTER TABLE {column.schema}.{column.table}"
@@ -100,14 +100,14 @@ def _columns(catalog: Catalog, declared: Catalog) -> Iterator[Finding]:
                 f"add a migration: {target} DROP COLUMN {column.name}, "
                 f"or ADD COLUMN IF NOT EXISTS {column.name} {column.type}"
             )
-            yield Finding(_named(column), f"was made by no migration ({column.type})", remedy)
+            yield Finding(_named(column), f"no migration creates it ({column.type})", remedy)
 
 
 def _named(column: Column) -> str:
     return f"column {column.schema}.{column.table}.{column.name}"
 
 
-def _otherwise(found: Column, wanted: Column, target: str) -> Iterator[Finding]:
+def _changed(found: Column, wanted: Column, target: str) -> Iterator[Finding]:
     if (found.type, found.collation) != (wanted.type, wanted.collation):
         observed = f"{found.type} {found.collation}".strip()
         remedy = f"add a migration: {target} ALTER COLUMN {wanted.name} TYPE {wanted.type}"
@@ -136,7 +136,7 @@ def _sequences(catalog: Catalog, declared: Catalog) -> Iterator[Finding]:
 
 
 def unknown(catalog: Catalog, declared: Catalog) -> list[Finding]:
-    """Tables, views, triggers, functions, sequences and types in our schemas that no migration made. Pure."""
+    """Tables, views, triggers, functions, sequences and types in managed schemas that no migration creates. Pure."""
     return [*_extra_tables(catalog, declared), *_extra_triggers(catalog, declared), *_extra_others(catalog, declared)]
 
 
@@ -145,17 +145,17 @@ def _schemas(declared: Catalog) -> set[str]:
 
 
 def _extra_tables(catalog: Catalog, declared: Catalog) -> Iterator[Finding]:
-    ours = _schemas(declared)
+    managed = _schemas(declared)
     names = {(table.schema, table.name) for table in declared.tables}
     for table in catalog.tables:
-        if table.schema not in ours or (table.schema, table.name) in names:
+        if table.schema not in managed or (table.schema, table.name) in names:
             continue
         remedy = "add a migration that creates it IF NOT EXISTS, or drop it"
         if table.name == _BY_ALEMBIC:
             remedy = (
-                "the schema belongs to sql/migrations: turn the application's Alembic off, or move its changes there"
+                "the schema is managed by sql/migrations: disable the application's Alembic, or move its changes there"
             )
-        yield Finding(f"{_KINDS[table.kind]} {table.schema}.{table.name}", "was made by no migration", remedy)
+        yield Finding(f"{_KINDS[table.kind]} {table.schema}.{table.name}", "no migration creates it", remedy)
 
 
 def _extra_triggers(catalog: Catalog, declared: Catalog) -> Iterator[Finding]:
@@ -165,28 +165,28 @@ def _extra_triggers(catalog: Catalog, declared: Catalog) -> Iterator[Finding]:
         if (trigger.schema, trigger.table) in tables and (trigger.schema, trigger.table, trigger.name) not in names:
             drop = f"DROP TRIGGER {trigger.name} ON {trigger.schema}.{trigger.table}"
             remedy = f"add a migration with «{trigger.definition}», or {drop}"
-            yield Finding(
-                f"trigger {trigger.schema}.{trigger.table}.{trigger.name}", "was made by no migration", remedy
-            )
+            yield Finding(f"trigger {trigger.schema}.{trigger.table}.{trigger.name}", "no migration creates it", remedy)
 
 
 def _extra_others(catalog: Catalog, declared: Catalog) -> Iterator[Finding]:
-    ours = _schemas(declared)
+    managed = _schemas(declared)
     functions = {(item.schema, item.name, item.arguments) for item in declared.functions}
     for function in catalog.functions:
-        if function.schema in ours and (function.schema, function.name, function.arguments) not in functions:
+        if function.schema in managed and (function.schema, function.name, function.arguments) not in functions:
             subject = f"function {function.schema}.{function.name}({function.arguments})"
-            yield Finding(subject, "was made by no migration", "add a migration that creates it, or drop it")
+            yield Finding(subject, "no migration creates it", "add a migration that creates it, or drop it")
     sequences = {(item.schema, item.name) for item in declared.sequences}
     tables = {f"{table.schema}.{table.name}" for table in declared.tables}
     for sequence in catalog.sequences:
         of_extra_table = sequence.owned_by and sequence.owned_by.rpartition(".")[0] not in tables
-        if sequence.schema in ours and (sequence.schema, sequence.name) not in sequences and not of_extra_table:
+        if sequence.schema in managed and (sequence.schema, sequence.name) not in sequences and not of_extra_table:
             subject = f"sequence {sequence.schema}.{sequence.name}"
-            yield Finding(subject, "was made by no migration", "add a migration that creates it, or drop it")
+            yield Finding(subject, "no migration creates it", "add a migration that creates it, or drop it")
     types = {(item.schema, item.name) for item in declared.types}
     for item in catalog.types:
-        if item.schema in ours and (item.schema, item.name) not in types:
+        if item.schema in managed and (item.schema, item.name) not in types:
             yield Finding(
-                f"type {item.schema}.{item.name}", "was made by no migration", "add a migration for it, or drop it"
+                f"type {item.schema}.{item.name}",
+                "no migration creates it",
+                "add a migration for it, or drop it",
             )

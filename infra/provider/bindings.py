@@ -1,8 +1,8 @@
-"""Makes Pulumi's generated protocol modules importable without the SDK around them, which is on every run's clock.
+"""Makes Pulumi's generated protocol modules importable without executing the SDK, which would slow every run down.
 
-Python executes the packages around a module before the module: for `pulumi.runtime.proto.provider_pb2` that is the whole
-SDK, half of the plugin's start, twice in every `up`. The generated modules need none of it, so those packages are
-registered here unexecuted.
+Python executes the parent packages of a module before the module: for `pulumi.runtime.proto.provider_pb2` that is the
+whole SDK, half of the plugin's start-up time, twice in every `up`. The generated modules do not need it, so their parent
+packages are registered here without being executed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from importlib.machinery import PathFinder
 from types import ModuleType
 
 PACKAGES = ("pulumi", "pulumi.runtime", "pulumi.runtime.proto")
-"""The packages around the generated modules, outermost first."""
+"""The parent packages of the generated modules, outermost first."""
 
 
 def install() -> None:
@@ -24,7 +24,7 @@ def install() -> None:
     for name in PACKAGES:
         spec = PathFinder.find_spec(name, path)
         if spec is None or spec.submodule_search_locations is None:
-            raise ImportError(f"{name} is no installed package", name=name)
+            raise ImportError(f"{name} is not an installed package", name=name)
         package = ModuleType(name)
         package.__spec__ = spec
         package.__path__ = path = list(spec.submodule_search_locations)

@@ -1,4 +1,4 @@
-"""Messages to the Pulumi engine: they appear on the resource they are about, in the terminal and in `--json`."""
+"""Log messages to the Pulumi engine: they appear on their resource, in the terminal and in `--json`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc
 from infra.redaction import redact
 
 LOG_SECONDS = 5.0
-"""A message that cannot be delivered in this time is dropped: no message is worth stopping a repair."""
+"""A message that cannot be delivered in this time is dropped: a message must not stop a repair."""
 
 
 class EngineLog:
@@ -18,15 +18,15 @@ class EngineLog:
         self._engine = engine_pb2_grpc.EngineStub(grpc.insecure_channel(address))
 
     def info(self, urn: str, text: str) -> None:
-        """A lasting line on the resource; nothing when the text is empty."""
+        """A permanent line on the resource; nothing when the text is empty."""
         self._send(urn, text, engine_pb2.INFO)
 
     def warning(self, urn: str, text: str) -> None:
-        """A lasting warning on the resource."""
+        """A permanent warning on the resource."""
         self._send(urn, text, engine_pb2.WARNING)
 
     def progress(self, urn: str, text: str) -> None:
-        """A passing line on the resource, replaced by the next one."""
+        """A progress line on the resource, replaced by the next one."""
         self._send(urn, text, engine_pb2.INFO, ephemeral=True)
 
     def _send(

@@ -1,4 +1,4 @@
-"""The acceptance suite's child, started while servers start: half of its time is imports."""
+"""The child process of the acceptance suite, started while servers start: half of its time is spent on imports."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ _children: list[subprocess.Popen[str]] = []
 
 
 def prepare() -> None:
-    """Starts the child unless one waits already. It ends by itself when this process does."""
-    from infra.verification import prepare as start
+    """Starts the child unless one is already waiting. It ends by itself when this process ends."""
+    from infra.verification.runner import prepare as start
 
     with _guard:
         if not _children:

@@ -1,4 +1,4 @@
-"""The provider's Pulumi schema, made from what the handlers declare; `pulumi import` and the tooling read it."""
+"""The provider's Pulumi schema, derived from the handlers' declarations; `pulumi import` and other tools read it."""
 
 from __future__ import annotations
 

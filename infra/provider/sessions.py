@@ -1,4 +1,4 @@
-"""One read of facts per server: handlers of the same database share what was read, until one of them changes something."""
+"""One read of facts per server: handlers of the same database share the result until one of them changes something."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DatabaseFacts:
-    """What was read of a database.
+    """The facts of a database.
 
-    catalog: what was read; of the maintenance database where this one does not exist, None when the server did not answer.
-    exists: False only when the server says so. problem: why the server could not be asked; empty when it answered.
+    catalog: that of the maintenance database where this one does not exist; None when the server did not answer. exists:
+    False only when the server says so. problem: why the server could not be read; empty when it answered.
     """
 
     catalog: Catalog | None
@@ -36,7 +36,7 @@ _guard = threading.Lock()
 def login_of(connection: Mapping[str, Any]) -> Login:
     """The login a `connection` property describes: host, port, via, user, password, database.
 
-    Raises TunnelError when there is no way to the machine of `via`.
+    Raises TunnelError when the machine of `via` cannot be reached.
     """
     return Login(
         reach(str(connection["host"]), int(connection["port"]), str(connection.get("via", ""))),
@@ -58,8 +58,8 @@ def facts_of(login: Login) -> DatabaseFacts:
 
 
 def forget(host: str, port: int) -> None:
-    """Drops what was read of this server: something was changed."""
-    for key in [key for key in list(_facts) if key[:2] == (host, port)]:  # a copy: others read meanwhile
+    """Drops the cached facts of this server after a change."""
+    for key in [key for key in list(_facts) if key[:2] == (host, port)]:  # a copy: other threads add entries meanwhile
         _facts.pop(key, None)
 
 
@@ -74,7 +74,7 @@ def _read(login: Login) -> DatabaseFacts:
         return DatabaseFacts(None, exists=True, problem=error.cause)
     except ServerError as error:
         problem = error.cause
-    # A refused login may only mean that the database is not there yet: the maintenance database knows.
+    # A refused login may only mean that the database does not exist yet: the maintenance database tells.
     try:
         with connect(reconnected(login, "")) as connection:
             facts = catalog.read(connection, parameters.NAMES)

@@ -1,10 +1,10 @@
 """Property values of the Pulumi protocol as plain Python values, and back.
 
-Secrets are unwrapped on the way in (a handler works with plain values) and every one of them is remembered, so that no
-error text can carry it out again; on the way out the handler's declaration says which properties are secret.
+Secrets are unwrapped in requests (handlers work with plain values) and registered for redaction, so that no error text
+can contain them; in responses the handler's declaration says which properties are secret.
 
-On the wire a value is a protobuf `Struct`. What JSON has no word for is an object whose member `SIGNATURE` says what it
-stands for, and a value that is not known yet is one reserved string (Pulumi's `sdk/go/common/resource/plugin/rpc.go`).
+On the wire a value is a protobuf `Struct`. A value that JSON cannot express is an object whose member `SIGNATURE` names
+its kind; a value that is not known yet is one reserved string (Pulumi's `sdk/go/common/resource/plugin/rpc.go`).
 """
 
 from __future__ import annotations
@@ -15,22 +15,14 @@ from typing import Any
 from google.protobuf import struct_pb2
 
 from infra.provider.handler import Property
+from infra.pulumi_marks import SECRET, SIGNATURE, UNKNOWN
 from infra.redaction import remember
-
-UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-"""A value that only the coming run will produce."""
-
-SIGNATURE = "4dabf18193072939515e22adb298388d"
-"""The member that makes an object stand for something else than itself."""
-
-SECRET = "1b47061264138c4ac30d75fd1eb44270"
-"""The signature of a secret; its member `value` is what is secret."""
 
 
 def plain(value: struct_pb2.Value, *, secret: bool = False) -> Any:
-    """The value without its wrapping; numbers that are whole become int. Secrets inside are remembered for redaction.
+    """The value as plain Python; whole numbers become int. Secrets inside are registered for redaction.
 
-    Raises TypeError for what no property of this provider can be: assets, archives, references to resources.
+    Raises TypeError for kinds that no property of this provider has: assets, archives, references to resources.
     """
     kind = value.WhichOneof("kind")
     if kind is None or kind == "null_value":
@@ -51,7 +43,7 @@ def _plain_object(fields: Mapping[str, struct_pb2.Value], *, secret: bool) -> An
     if SIGNATURE not in fields:
         return {name: plain(item, secret=secret) for name, item in fields.items()}
     if fields[SIGNATURE].string_value != SECRET:
-        raise TypeError("an asset, an archive or a resource is no input of this provider")
+        raise TypeError("an asset, an archive or a resource is not an input of this provider")
     return plain(fields["value"], secret=True)
 
 
@@ -61,9 +53,9 @@ def plain_map(values: struct_pb2.Struct) -> dict[str, Any]:
 
 
 def wrapped(value: Any, *, secret: bool = False, secret_members: tuple[str, ...] = ()) -> struct_pb2.Value:
-    """A plain value as the protocol's, marked secret as a whole or, of a mapping, in the named members.
+    """A plain value as a protocol value, marked secret as a whole or, for a mapping, in the named members.
 
-    Raises TypeError for what is no JSON value.
+    Raises TypeError for a value that is not JSON.
     """
     if value is None:
         inner = struct_pb2.Value(null_value=struct_pb2.NULL_VALUE)
@@ -79,7 +71,7 @@ def wrapped(value: Any, *, secret: bool = False, secret_members: tuple[str, ...]
     elif isinstance(value, Sequence):
         inner = struct_pb2.Value(list_value=struct_pb2.ListValue(values=[wrapped(item) for item in value]))
     else:
-        raise TypeError(f"a {type(value).__name__} is no output of this provider")
+        raise TypeError(f"a {type(value).__name__} is not an output of this provider")
     if not secret:
         return inner
     marked = {SIGNATURE: struct_pb2.Value(string_value=SECRET), "value": inner}
@@ -87,7 +79,7 @@ def wrapped(value: Any, *, secret: bool = False, secret_members: tuple[str, ...]
 
 
 def wrapped_map(values: Mapping[str, Any], properties: Mapping[str, Property]) -> struct_pb2.Struct:
-    """`wrapped` for every property, secret where its declaration says so; unknown names go out as they are."""
+    """`wrapped` for every property, secret where its declaration says so; undeclared names are never secret."""
     return struct_pb2.Struct(
         fields={
             name: wrapped(value, secret=properties[name].secret, secret_members=properties[name].secret_members)

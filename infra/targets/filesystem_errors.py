@@ -1,4 +1,4 @@
-"""What the operating system refuses, in words that say what to do."""
+"""Errors of the operating system as TargetErrors that say what to do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from infra.errors import TargetError
 
 @contextmanager
 def explained(operation: str, path: Path) -> Iterator[None]:
-    """Turns an OSError into a TargetError that names the path and the way out."""
+    """Turns an OSError into a TargetError that names the path and a remedy."""
     try:
         yield
     except OSError as error:
@@ -25,7 +25,7 @@ def explained(operation: str, path: Path) -> Iterator[None]:
 def hint(number: int | None, path: Path) -> str:
     """What to do about an error number; empty where only its text can help."""
     if number in (errno.ENOSPC, errno.EDQUOT):
-        return f"{free_space(path)}; make room, then run `up` again: it goes on where it stopped"
+        return f"{free_space(path)}; free disk space, then run `up` again: it continues where it stopped"
     if number in (errno.EACCES, errno.EPERM):
         return "run as the user who brought this stack up, or give this user access"
     if number == errno.EROFS:
@@ -34,6 +34,6 @@ def hint(number: int | None, path: Path) -> str:
 
 
 def free_space(path: Path) -> str:
-    """How much room is left where `path` is, or will be."""
+    """How much space is left where `path` is, or will be."""
     existing = next((folder for folder in (path, *path.parents) if folder.exists()), Path("/"))
     return f"{shutil.disk_usage(existing).free / 2**20:.0f} MiB are free at {existing}"

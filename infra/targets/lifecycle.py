@@ -1,341 +1,293 @@
-"""The steps of one server's life on this machine: check, initialise, start, reload, stop.
+"""The lifecycle of one server on any target, over its Machine. No product and no target is named here.
 
-Each can be killed and done again. Whoever calls them holds the placement's lock; children that must not be overtaken by
-the next run hold it on.
+    outcome = apply(server)    read, plan and do it, finishing what a killed run began
+    restart(server), stop(server)
+
+The server is never killed.
 """
 
 from __future__ import annotations
 
-import errno
-import json
-import os
-import shutil
-import signal
-import subprocess
-import sys
+import re
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import IO
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from infra.endpoint import Endpoint
+from infra.changes import Change
 from infra.errors import CirclePayError, TargetError
-from infra.targets import data_format, owned_files, ports, process_records, rendering
-from infra.targets import launch as launcher
-from infra.targets.filesystem_errors import hint
-from infra.targets.placement import Placement
-from infra.targets.server_logs import last_lines
-from infra.targets.spec import CredentialsRefused, ServerSpec
-from infra.targets.system_user import account
+from infra.targets.machine import APPLIED_FILE, Applied, Machine
+from infra.targets.server import Facts, Plan, Server, plan, read
+from infra.targets.server_logs import end_of
+from infra.targets.spec import CredentialsRefused
 
-POLL = 0.01
-"""Seconds between two looks at a server that is starting or stopping."""
-RETRY = 10.0
-"""Seconds in which the start after a crash is tried again: the dead server's children may still hold its data."""
-PROBE_TIMEOUT = 2.0
+POLL = 0.02
+"""Seconds between two looks at a server that is starting."""
+RETRY_SECONDS = 10.0
+"""How long a start after a crash is tried again: children of the dead server may still hold its data."""
+RETRY_PAUSE = 0.2
+START_TIMEOUT = 2.0
 """Seconds one probe may take while a server starts."""
-ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
-"""All that a server sees of the environment: nothing of the run that started it."""
-
-
-def has_data(placement: Placement, spec: ServerSpec) -> bool:
-    """Whether there is data; an empty folder is none where data has to be initialised."""
-    data = placement.sub("data")
-    try:
-        return data.is_dir() and (not spec.initialize or any(data.iterdir()))
-    except PermissionError:
-        return True
-
-
-def reload_marker(placement: Placement) -> Path:
-    """Exists from before a file is written until the server was told to read it."""
-    return placement.sub("run") / "reload-pending"
-
-
-def make_run_folder(placement: Placement) -> None:
-    """The target's own folder: records and the output of starts. The servers' user has no business in it."""
-    owned_files.make_folder(placement.sub("run"), account(None))
 
 
 @dataclass(frozen=True)
-class Run:
-    """One apply or stop at work on one server, holding its lock (an open descriptor)."""
+class Outcome:
+    """The changes that made a server as declared, and the version it answers with."""
 
-    placement: Placement
-    spec: ServerSpec
-    secrets: Mapping[str, str]
-    programs: Path
-    lock: int
+    changes: list[Change]
+    version: str
+
+
+def apply(server: Server, *, cancelled: threading.Event, progress: Callable[[str], None]) -> Outcome:
+    """Makes the server as declared and waits until it accepts its credentials.
+
+    Raises TargetError or ServerError when the machine or the server refuses; what was done stays, and another apply goes
+    on from there.
+    """
+    with server.machine.exclusive(f"bring up {server.spec.name}", cancelled):
+        facts = read(server)
+        run = _Run(server, facts, cancelled, progress)
+        return run.carry_out(plan(facts, server))
+
+
+def restart(server: Server, *, cancelled: threading.Event, progress: Callable[[str], None]) -> str:
+    """Stops the server and starts it with its files as declared, whatever is there; the version it answers with.
+
+    Raises as `apply` does; before the server is stopped where the next start would fail.
+    """
+    machine = server.machine
+    with machine.exclusive(f"restart {server.spec.name}", cancelled):
+        facts = read(server)
+        run = _Run(server, facts, cancelled, progress)
+        run.check()
+        if facts.process.running:
+            run.stop()
+        kept = [file.path for file in server.spec.files if not file.once]
+        machine.write({path: server.texts[path] for path in kept})
+        stopped = read(server)
+        return _Run(server, stopped, cancelled, progress).carry_out(plan(stopped, server)).version
+
+
+def stop(server: Server, *, progress: Callable[[str], None]) -> None:
+    """Ends the server in its own orderly way and waits for it. Nothing happens when it does not run.
+
+    Raises TargetError when it has not ended after the spec's stop_timeout; it is never killed.
+    """
+    cancelled = threading.Event()
+    with server.machine.exclusive(f"stop {server.spec.name}", cancelled):
+        process = server.machine.process()
+        _Run(server, Facts(process=process), cancelled, progress).stop()
+
+
+def check_format(machine: Machine) -> None:
+    """Raises TargetError when the data was made by another version than the programs', or is not data."""
+    spec, titles = machine.spec, machine.titles
+    if not spec.data_format.file:
+        return
+    made_by = machine.data_version()
+    if made_by is None:
+        raise TargetError(
+            f"start {spec.name}",
+            titles.data,
+            f"there are files in it, but no {spec.data_format.file}: this is not data of {spec.name}",
+            "nothing was touched; restore what is missing from a backup, or begin with empty data: `make down DATA=delete`",
+        )
+    version = _program_version(machine)
+    if made_by != version:
+        raise TargetError(
+            f"start {spec.name}",
+            titles.data,
+            f"the data in it was made by version {made_by}, {titles.programs} is version {version}",
+            f"set {titles.setting} back to version {made_by}; to change the version, dump the data with the old server and "
+            "load it with the new one: docs/troubleshooting.md",
+        )
+
+
+def _program_version(machine: Machine) -> str:
+    """The part of the programs' version that data depends on. Raises TargetError when their output has none."""
+    spec = machine.spec
+    output = machine.run_once(spec.data_format.version_command, "version")
+    found = re.search(spec.data_format.version_pattern, output.text)
+    if found is None:
+        cause = f"no version in its output: {output.text.strip()}"
+        raise TargetError(f"ask {spec.name} for its version", machine.titles.programs, cause)
+    return found[1]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One apply. facts: as they were before it."""
+
+    server: Server
+    facts: Facts
     cancelled: threading.Event
     progress: Callable[[str], None]
 
+    @property
+    def _machine(self) -> Machine:
+        return self.server.machine
+
+    @property
+    def _name(self) -> str:
+        return self.server.spec.name
+
+    def carry_out(self, plan: Plan) -> Outcome:
+        """Does what the plan says, in an order in which every step can be killed and done again."""
+        process = self.facts.process
+        if plan.start or plan.restart:
+            self.check()
+        if process.adjustments:
+            self._machine.adjust()
+        recorded = self._write(plan)
+        if plan.restart:
+            self.stop()
+        if plan.initialize:
+            self._initialize()
+        if plan.start or plan.restart:
+            if recorded != self.server.applied:
+                self._record()
+            return Outcome(plan.changes, self._start())
+        if plan.reload:
+            self._machine.reload()
+            self._record()
+        return Outcome(plan.changes, self.facts.version or self._wait())
+
     def check(self) -> None:
         """Everything that would make a start fail, found before a running server is stopped for it."""
-        for command in filter(None, (self.spec.start, self.spec.initialize)):
-            rendering.command(command, self.spec, self.placement, self.programs)
-        data_format.check(self.placement, self.spec, self.programs)
-        record = process_records.read(self.placement.record)
-        own = record if record is not None and record.alive else None
-        if own is not None and own.endpoint == self._where:
-            return
-        if not ports.is_free(self.placement.host, self.placement.port):
-            self._refuse_stranger(own)
+        self._machine.check_start()
+        if self.facts.has_data:
+            check_format(self._machine)
 
-    def _refuse_stranger(self, own: process_records.ProcessRecord | None) -> None:
-        """The port is taken: by this very server, by one of ours that lost its record, or by somebody else."""
-        found = ports.listener(self.placement.port)
-        if own is not None and found.pid == own.pid:
+    def _write(self, plan: Plan) -> Applied:
+        """Writes what differs and records what the server will have read: all if stopped, what stays the same if running."""
+        process, declared = self.facts.process, self.server.applied
+        if not (plan.folders or plan.files or plan.remove):
+            return process.applied
+        recorded = process.applied.agreeing(declared) if process.running else declared
+        if plan.reload:  # also for a file put back that was edited: it may have been loaded
+            recorded = replace(recorded, reload="")
+        texts = {path: self.server.texts[path] for path in plan.files}
+        self._machine.write({**texts, APPLIED_FILE: recorded.to_text()}, folders=plan.folders, remove=plan.remove)
+        return recorded
+
+    def _record(self) -> None:
+        """Records that the server has read, or is about to read, everything as declared."""
+        self._machine.write({APPLIED_FILE: self.server.applied.to_text()})
+
+    def stop(self) -> None:
+        """Ends the server, if it runs."""
+        if self.facts.process.running:
+            self.progress(f"stopping {self._name}")
+        self._machine.stop()
+
+    def _initialize(self) -> None:
+        spec = self.server.spec
+        if not spec.initialize:
+            self._machine.write({}, folders=("data",))
             return
-        if found.pid is not None and self._is_this_server(found.pid):
-            self.progress(f"ending {self.spec.name}, pid {found.pid}, which was started by hand")
-            self._end(found.pid)
-            return
-        raise TargetError(
-            f"start {self.spec.name}",
-            self._where,
-            f"this port is taken by {found}",
-            f"end that process, or set circlepay:{self.spec.name}.port to another port",
-        )
+        self.progress(f"initialising the data of {self._name}")
+        # Importing a client library takes as long as a start: it is done while the other processor initialises.
+        threading.Thread(target=spec.load_probe, daemon=True).start()
+        once = {file.path: self.server.texts[file.path] for file in spec.files if file.once}
+        output = self._machine.initialize(once, self.cancelled)
+        if output.code:
+            text, titles = end_of(output.text, self.server.secrets), self._machine.titles
+            hint = self._hint(text, titles.initialization_hint)
+            raise TargetError(f"initialise {self._name}", titles.data, f"it failed:\n{text}", hint)
+
+    def _start(self) -> str:
+        """Starts the server; where it does not accept its credentials, they are repaired while it is stopped."""
+        repairable, refused = bool(self.server.spec.credentials_command), self.facts.refused
+        if refused and repairable:
+            self._repair_credentials()
+        try:
+            return self._started()
+        except CredentialsRefused:
+            if refused or not repairable:
+                raise
+        self._machine.stop()
+        self._repair_credentials()
+        return self._started()
+
+    def _repair_credentials(self) -> None:
+        """Makes the stopped server accept the declared credentials."""
+        operation, spec = f"repair the credentials of {self._name}", self.server.spec
+        self.progress(operation)
+        given = spec.credentials_text(self.server.secrets)
+        output = self._machine.run_once(spec.credentials_command, "credentials", given)
+        if output.code:
+            text = end_of(output.text, self.server.secrets)
+            raise TargetError(operation, self._machine.titles.place, text.strip(), self._hint(text))
+
+    def _started(self) -> str:
+        """Starts the server and waits until it accepts its credentials; the version it answers with."""
+        self.progress(f"starting {self._name} on {self._where}")
+        give_up = time.monotonic() + RETRY_SECONDS
+        while True:
+            self._machine.start()
+            version = self._answer()
+            if version:
+                return version
+            if not self.facts.process.crashed or time.monotonic() > give_up:
+                raise self._ended()
+            time.sleep(RETRY_PAUSE)
+
+    def _wait(self) -> str:
+        """Waits for a server that runs and has not answered yet; the version it answers with."""
+        self.progress(f"waiting for {self._name} on {self._where}")
+        version = self._answer()
+        if not version:
+            raise self._ended()
+        return version
 
     @property
     def _where(self) -> str:
-        return f"{self.placement.host}:{self.placement.port}"
+        return f"{self._machine.location.host}:{self._machine.location.port}"
 
-    def _is_this_server(self, pid: int) -> bool:
-        """Whether the process works in our data folder, or was told to."""
-        import psutil
-
-        data = str(self.placement.sub("data"))
-        try:
-            process = psutil.Process(pid)
-            return any(str(self.placement.folder) in word for word in process.cmdline()) or process.cwd() == data
-        except psutil.Error:
-            return False
-
-    def initialize(self) -> None:
-        """Makes empty data beside its place and moves it there whole."""
-        data, owner = self.placement.sub("data"), self.placement.owner
-        if not self.spec.initialize:
-            owned_files.make_folder(data, owner)
-            return
-        self.progress(f"initialising the data of {self.spec.name}")
-        # Importing a client library takes as long as a start: it is done while the other processor initialises.
-        threading.Thread(target=self.spec.load_probe, daemon=True).start()
-        partial = self.placement.folder / "data.partial"
-        if partial.exists():
-            shutil.rmtree(partial)
-        once = [file for file in self.spec.files if file.once]
-        try:
-            owned_files.make_folder(partial, owner)
-            for file in once:
-                text = rendering.content(file, self.spec, self.placement, self.secrets)
-                owned_files.write(self.placement.folder / file.path, text, owner)
-            self._initialize_in(partial)
-            partial.rename(data)
-            owned_files.sync_folder(self.placement.folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-            for file in once:
-                (self.placement.folder / file.path).unlink(missing_ok=True)
-
-    def _initialize_in(self, partial: Path) -> None:
-        data = str(self.placement.sub("data"))
-        command = rendering.command(self.spec.initialize, self.spec, self.placement, self.programs, data=partial)
-        output = self.placement.sub("run") / "initialize.log"
-        with _fresh(output) as stream:
-            child = self._launch(command, stream)
-            while (code := _wait(child, POLL)) is None:
-                if self.cancelled.is_set():
-                    child.terminate()
-                    child.wait(RETRY)
-                    raise TargetError(f"initialise {self.spec.name}", data, "cancelled", "run `up` again")
-        if code:
-            text = last_lines([output], self.secrets)
-            raise TargetError(f"initialise {self.spec.name}", data, text, self._hint(text, output))
-
-    def mend_credentials(self) -> None:
-        """Makes the declared credentials true on the stopped server."""
-        operation = f"mend the credentials of {self.spec.name}"
-        self.progress(operation)
-        self._remove_stale_files()
-        command = rendering.command(self.spec.credentials_command, self.spec, self.placement, self.programs)
-        output = self.placement.sub("run") / "credentials.log"
-        with _fresh(output) as stream:
-            child = self._launch(command, stream, stdin=subprocess.PIPE)
-            child.communicate(self.spec.credentials_text(self.secrets).encode(), timeout=self.spec.start_timeout)
-        if child.returncode:
-            text = last_lines([output], self.secrets)
-            raise TargetError(operation, str(self.placement.folder), text, f"the whole output is in {output}")
-
-    def start(self, restart_key: str) -> None:
-        """Starts the server and waits until it accepts its credentials.
-
-        Raises TargetError with the end of its log when it ends or does not answer in time, and CredentialsRefused.
-        """
-        crashed = process_records.read(self.placement.record) is not None
-        give_up = time.monotonic() + RETRY
-        fields = {"restart_key": restart_key, "programs": str(self.programs), "endpoint": self._where}
-        command = rendering.command(self.spec.start, self.spec, self.placement, self.programs)
-        self.progress(f"starting {self.spec.name} on {self._where}")
-        while True:
-            self._remove_stale_files()
-            with _fresh(self.placement.sub("run") / "start.log") as stream:
-                code = self._launch(command, stream, record=fields).wait()
-            reload_marker(self.placement).unlink(missing_ok=True)
-            if code == 0 and self.answers():
-                return
-            if not crashed or time.monotonic() > give_up:
-                self.placement.record.unlink(missing_ok=True)
-                raise self._did_not_start()
-            time.sleep(20 * POLL)
-
-    def wait(self) -> None:
-        """Waits for a server that runs and has not answered yet. Raises TargetError when it ends or takes too long."""
-        self.progress(f"waiting for {self.spec.name} on {self._where}")
-        if not self.answers():
-            raise self._did_not_start()
-
-    def answers(self) -> bool:
-        """Waits until the server accepts its credentials (True) or ends (False). Raises TargetError when too slow."""
-        probe = self.spec.load_probe()
-        endpoint = Endpoint(self.placement.host, self.placement.port)
-        deadline = time.monotonic() + self.spec.start_timeout
-        while True:
-            record = process_records.read(self.placement.record)
-            if record is None or not record.alive:
-                return False
+    def _answer(self) -> str:
+        """Waits until the server accepts its credentials: the version it answers with, empty when its process ends."""
+        probe, endpoint = self.server.spec.load_probe(), self._machine.location.endpoint()
+        deadline = time.monotonic() + self.server.spec.start_timeout
+        first = self._machine.process().identity
+        while self._still_runs(first):
             try:
-                probe(endpoint, self.secrets, PROBE_TIMEOUT)
+                version = probe(endpoint, self.server.secrets, START_TIMEOUT)
             except CredentialsRefused:
-                if ports.listener(self.placement.port).pid in (record.pid, None):
+                if self._machine.check_start():
                     raise
-                self._refuse_stranger(record)  # somebody was faster with this port, and it was they who refused
-                problem = "the port is changing hands"
+                problem = "a leftover process of this server held the port"
             except CirclePayError as error:
                 problem = error.cause
             else:
-                return record.alive
+                return version if self._still_runs(first) else ""
             self._still_patient(deadline, problem)
             time.sleep(POLL)
+        return ""
+
+    def _still_runs(self, identity: str) -> bool:
+        process = self._machine.process()
+        return process.running and process.identity == identity
 
     def _still_patient(self, deadline: float, problem: str) -> None:
-        operation, where = f"wait for {self.spec.name}", self._where
+        operation = f"wait for {self._name}"
         if self.cancelled.is_set():
-            raise TargetError(operation, where, "cancelled; the server goes on starting", "run `up` again")
+            raise TargetError(operation, self._where, "cancelled; the server is still starting", "run `up` again")
         if time.monotonic() > deadline:
+            lines = self._machine.last_lines(self.server.secrets)
             raise TargetError(
                 operation,
-                where,
-                f"it has not answered for {self.spec.start_timeout:.0f} s: {problem}\n{self._tail()}",
-                "it goes on starting; run `up` again to wait on",
+                self._where,
+                f"it did not answer within {self.server.spec.start_timeout:.0f} s: {problem}\n{lines}",
+                "it is still starting; run `up` again to keep waiting",
             )
 
-    def reload(self) -> None:
-        """Tells the server to read its files again."""
-        record = process_records.read(self.placement.record)
-        if record is not None and record.alive:
-            os.kill(record.pid, signal.Signals[self.spec.reload_signal])
-        reload_marker(self.placement).unlink(missing_ok=True)
+    def _ended(self) -> TargetError:
+        text = self._machine.last_lines(self.server.secrets)
+        if not self._machine.process().running:
+            self._machine.stop()
+        cause = f"it exited immediately; the end of its log:\n{text}"
+        return TargetError(f"start {self._name}", self._machine.titles.place, cause, self._hint(text))
 
-    def stop(self) -> None:
-        """Ends the server as it wants to be ended. Raises TargetError when it has not ended after its stop_timeout."""
-        record = process_records.read(self.placement.record)
-        if record is not None and record.alive:
-            self.progress(f"stopping {self.spec.name}, pid {record.pid}")
-            self._end(record.pid)
-        self.placement.record.unlink(missing_ok=True)
-
-    def _end(self, pid: int) -> None:
-        identity = launcher.identity(pid)
-        deadline = time.monotonic() + self.spec.stop_timeout
-        if identity:
-            os.kill(pid, signal.Signals[self.spec.stop_signal])
-        while identity and launcher.identity(pid) == identity:
-            if time.monotonic() > deadline:
-                raise TargetError(
-                    f"stop {self.spec.name}",
-                    f"pid {pid}",
-                    f"it still runs {self.spec.stop_timeout:.0f} s after {self.spec.stop_signal}\n{self._tail()}",
-                    "wait and run this again; it is not killed, because that can lose data",
-                )
-            time.sleep(POLL)
-
-    def note_spec(self) -> None:
-        """Leaves the applied spec, without secrets, in run/spec.json for the day-two verbs."""
-        path = self.placement.sub("run") / "spec.json"
-        text = json.dumps(self.spec.to_json(), indent=2) + "\n"
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            owned_files.write(path, text, account(None))
-
-    def _launch(
-        self,
-        command: list[str],
-        output: IO[bytes],
-        *,
-        record: dict[str, str] | None = None,
-        stdin: int = subprocess.DEVNULL,
-    ) -> subprocess.Popen[bytes]:
-        """Runs a command as the servers' user, detached; with a record it is noted first, and a child of init."""
-        owner = self.placement.owner if self.placement.system_user else None
-        request = {
-            "record": str(self.placement.record) if record is not None else None,
-            "fields": record or {},
-            "lock": self.lock,
-            "uid": owner.uid if owner else None,
-            "gid": owner.gid if owner else None,
-        }
-        return subprocess.Popen(
-            [sys.executable, "-I", "-S", launcher.__file__, json.dumps(request), *command],
-            stdin=stdin,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd="/",
-            env=ENVIRONMENT,
-            start_new_session=True,
-            pass_fds=[self.lock],
-        )
-
-    def _remove_stale_files(self) -> None:
-        """Files of a dead server that name a process which is gone, a zombie, or somebody else's by now."""
-        for name in self.spec.stale_files:
-            path = self.placement.sub("data") / name
-            try:
-                pid = int(path.read_text(encoding="utf-8").split("\n", 1)[0])
-            except FileNotFoundError:
-                continue
-            except ValueError:
-                pid = 0
-            if not pid or not launcher.identity(pid) or not self._is_this_server(pid):
-                path.unlink(missing_ok=True)
-
-    def _did_not_start(self) -> TargetError:
-        text = self._tail()
-        cause = f"it ended at once; the end of its log:\n{text}"
-        return TargetError(
-            f"start {self.spec.name}", str(self.placement.folder), cause, self._hint(text, self.placement.sub("logs"))
-        )
-
-    def _tail(self) -> str:
-        logs = self.placement.sub("logs")
-        newest = sorted(logs.glob("*"), key=lambda path: path.stat().st_mtime)[-1:]
-        return last_lines([self.placement.sub("run") / "start.log", *newest], self.secrets)
-
-    def _hint(self, text: str, log: Path) -> str:
-        if os.strerror(errno.ENOSPC).lower() in text.lower():
-            return hint(errno.ENOSPC, self.placement.folder)
-        return f"the whole log is in {log}"
-
-
-def _fresh(path: Path) -> IO[bytes]:
-    """An empty file for a child's output, in a folder that only the user who runs this package can change."""
-    path.unlink(missing_ok=True)
-    return path.open("xb")
-
-
-def _wait(child: subprocess.Popen[bytes], seconds: float) -> int | None:
-    try:
-        return child.wait(seconds)
-    except subprocess.TimeoutExpired:
-        return None
+    def _hint(self, text: str, otherwise: str = "") -> str:
+        titles = self._machine.titles
+        return titles.disk_full_hint if "no space left" in text.lower() else otherwise or titles.log_hint

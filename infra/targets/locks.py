@@ -1,4 +1,4 @@
-"""One run at a time: an advisory lock on a file, given back by the kernel when its holder dies."""
+"""One run at a time: an advisory lock on a file, released by the kernel when its holder ends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ POLL = 0.02
 def exclusive(path: Path, operation: str, *, timeout: float, cancelled: threading.Event | None = None) -> Iterator[int]:
     """Holds the lock at `path` and yields its descriptor, which a child may inherit to hold it on.
 
-    Raises TargetError when somebody else holds it for longer than `timeout` seconds, or when cancelled.
+    Raises TargetError when another process holds it for longer than `timeout` seconds, or when cancelled.
     """
     deadline = time.monotonic() + timeout
     while True:
@@ -34,13 +34,13 @@ def exclusive(path: Path, operation: str, *, timeout: float, cancelled: threadin
         finally:
             os.close(descriptor)
         if cancelled is not None and cancelled.is_set():
-            raise TargetError(operation, str(path), "cancelled while another run was at work here")
+            raise TargetError(operation, str(path), "cancelled while waiting for another run")
         if time.monotonic() > deadline:
             raise TargetError(
                 operation,
                 str(path),
-                f"another run{_holder(path)} has been at work here for more than {timeout:.0f} s",
-                "wait until it has ended, or end it, then run `up` again",
+                f"another run{_holder(path)} has held this lock for more than {timeout:.0f} s",
+                "wait until that run has ended, or stop it, then run `up` again",
             )
         time.sleep(POLL)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from infra.errors import TargetError
 
 TRIES = 1000
 """Ports looked at, from the documented one on, before giving up."""
@@ -13,7 +15,7 @@ TRIES = 1000
 
 @dataclass(frozen=True)
 class Listener:
-    """A process that listens. pid and name are None and empty when the system will not tell this user."""
+    """A process that listens. pid and name are None and empty when the system does not show them to this user."""
 
     pid: int | None
     name: str
@@ -47,12 +49,48 @@ def _can_listen(family: socket.AddressFamily, address: tuple[str, int]) -> bool:
     return True
 
 
-def next_free(host: str, first: int, reserved: Collection[int]) -> int | None:
-    """The first port from `first` on that is free and not reserved, None when none of the next thousand is."""
-    for port in range(first, min(first + TRIES, 65536)):
-        if port not in reserved and is_free(host, port):
+@dataclass(frozen=True)
+class PortRequest:
+    """Where a server is to be reached. requested: the port that is set; None: the documented or the next free one.
+
+    local: the ports are this machine's and can be tried; of another machine only `taken` is known.
+    """
+
+    server: str
+    host: str
+    requested: int | None
+    documented: int
+    local: bool = True
+
+
+def choose(request: PortRequest, kept: int | None, taken: Mapping[int, str]) -> int:
+    """The port requested, the one kept from before, or the next free one from the documented on.
+
+    taken: ports of others -> the cause for messages. Raises TargetError when the one requested is taken, or none is free.
+    """
+    operation = f"place {request.server}"
+    if request.requested is None:
+        return kept or _next_free(operation, request, taken)
+    if request.requested != kept and not _is_available(request, request.requested, taken):
+        raise TargetError(
+            operation,
+            f"{request.host}:{request.requested}",
+            taken.get(request.requested) or f"this port is taken by {listener(request.requested)}",
+            f"set circlepay:{request.server}.port to another port, or leave it out to take the next free one",
+        )
+    return request.requested
+
+
+def _next_free(operation: str, request: PortRequest, taken: Mapping[int, str]) -> int:
+    for port in range(request.documented, min(request.documented + TRIES, 65536)):
+        if _is_available(request, port, taken):
             return port
-    return None
+    cause = f"none of the {TRIES} ports starting at this one is free"
+    raise TargetError(operation, f"{request.host}:{request.documented}", cause)
+
+
+def _is_available(request: PortRequest, port: int, taken: Mapping[int, str]) -> bool:
+    return port not in taken and (not request.local or is_free(request.host, port))
 
 
 def listener(port: int) -> Listener:

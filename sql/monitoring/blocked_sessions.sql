@@ -1,6 +1,6 @@
--- Locks waited for: each session that waits, and the sessions it waits for.
--- Read it: blocked_by lists process ids; the ones that appear there and not as pid are the roots: what they do decides
--- when everything behind them goes on. A schema change that waits also makes all later queries on the table wait.
+-- Blocked sessions: each session that waits for a lock, and the sessions that block it.
+-- Read it: blocked_by lists process ids; those that appear there and not as pid are the root blockers: all other sessions wait
+-- until they finish. A schema change that waits also makes all later queries on the table wait.
 SELECT
     w.pid,
     w.usename AS role,

@@ -1,7 +1,7 @@
 -- Connections against the limit, by database, role and state.
 -- Read it: percent_of_limit is the sum of every session against what ordinary roles may use (max_connections without the reserved
 -- ones). Above 80 the application soon gets "too many clients already". Many "idle in transaction" sessions are
--- transactions that somebody forgot to end: they hold locks and stop VACUUM.
+-- transactions that a client did not end: they hold locks and keep VACUUM from removing dead rows.
 SELECT
     coalesce(datname, '') AS database,
     coalesce(usename, '') AS role,

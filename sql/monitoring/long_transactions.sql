@@ -1,7 +1,7 @@
--- Long transactions: the sessions whose transaction is open longest, at most 20.
--- Read it: an old transaction holds its locks and stops VACUUM from removing what died since. "idle in transaction" for minutes is
--- a client that went away or forgot to commit: end it with SELECT pg_terminate_backend(pid). The statement is cut at 100
--- characters and may hold values of customers: do not paste it into a ticket unread.
+-- Long transactions: the sessions with the oldest open transactions, at most 20.
+-- Read it: an old transaction holds its locks and keeps VACUUM from removing newer dead rows. "idle in transaction" for minutes is
+-- a client that disconnected or did not commit: end it with SELECT pg_terminate_backend(pid). The statement is cut at 100
+-- characters and may contain customer data: check it before pasting it into a ticket.
 SELECT
     pid,
     usename AS role,

@@ -23,10 +23,12 @@ from infra.endpoint import Endpoint, Login
 from infra.errors import ServerError
 from infra.postgres import parameters as postgres_parameters
 from infra.postgres import server as postgres_server
-from infra.settings import Settings, parse
+from infra.settings.loading import parse
+from infra.settings.model import Settings
 from infra.targets import owned_files, rendering
-from infra.targets.placement import Placement, place
-from infra.targets.programs import locate
+from infra.targets.location import placeholders_below
+from infra.targets.processes import programs
+from infra.targets.processes.placement import Placement, place
 from infra.targets.spec import ServerSpec
 from tests.bench import documented
 from tests.support.placements import free_port
@@ -76,6 +78,11 @@ class Server:
     secrets: dict[str, str]
     process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def placeholders(self) -> dict[str, str]:
+        """What the placeholders of its spec stand for."""
+        return placeholders_below(self.placement.folder, self.placement.host, self.placement.port)
+
     def prepare(self) -> None:
         """Folders and files as they would be after an `up`, and empty data; nothing runs."""
         owner = self.placement.owner
@@ -83,7 +90,7 @@ class Server:
         for name in ("config", "secrets", "logs", "data"):
             owned_files.make_folder(self.placement.sub(name), owner)
         for file in self.spec.files:
-            text = rendering.content(file, self.spec, self.placement, self.secrets)
+            text = rendering.text(file, self.spec, self.placeholders, self.secrets)
             owned_files.write(self.placement.folder / file.path, text, owner)
 
     def initialize(self) -> None:
@@ -116,7 +123,7 @@ class Server:
             self.process = None
 
     def _argv(self, words: tuple[str, ...]) -> list[str]:
-        command = rendering.command(words, self.spec, self.placement, self.programs)
+        command = programs.command(words, self.spec, self.programs, self.placeholders)
         if self.placement.system_user is None:
             return command
         owner = self.placement.owner
@@ -202,4 +209,4 @@ def _placed(folder: Path, spec: ServerSpec, words: dict[str, str]) -> Server:
         documented_port=spec.documented_port,
         secrets_id="bench",
     )
-    return Server(spec, placement, locate(spec, "wheel", placement.system_user, folder / "data"), words)
+    return Server(spec, placement, programs.provide(spec, "wheel", placement.system_user, folder / "data"), words)

@@ -43,7 +43,9 @@ def fresh_clone(folder: Path, *, verify: bool = True) -> Clone:
     """
     ports = {f"circlepay:{server}": {"port": free_port()} for server in ("postgres", "redis")}
     clone = Clone.make(folder, config={"circlepay:verify": verify, **ports})
-    subprocess.run([sys.executable, "-m", "compileall", "-q", "infra", "tests/acceptance"], cwd=clone.root, check=True)
+    subprocess.run(
+        [sys.executable, "-m", "compileall", "-q", "infra", "infra/verification/checks"], cwd=clone.root, check=True
+    )
     return clone
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import psutil
 
-from infra.targets.placement import clone_id
+from infra.targets.location import clone_id
 from tests.bench.cold import fresh_clone
 from tests.bench.progress import say
 from tests.bench.report import Report
+from tests.images import references as test_images
 from tests.support import engine
 from tests.support.clones import Clone
-from tools import test_images
 from tools.pulumi import docker_plugin
 from tools.pulumi_settings import home
 

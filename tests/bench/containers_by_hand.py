@@ -11,18 +11,18 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from infra.endpoint import Endpoint, Login
 from infra.errors import ServerError
-from infra.settings import PostgresSettings
+from infra.settings.model import PostgresSettings
 from infra.targets import rendering
-from infra.targets.containers import archives
-from infra.targets.containers.site import Site, argv
-from infra.targets.placement import clone_id
-from infra.targets.programs import locate
+from infra.targets.docker import archives
+from infra.targets.docker.container_location import ContainerLocation, argv
+from infra.targets.location import Location, clone_id
+from infra.targets.processes.programs import locate
 from infra.targets.spec import ServerSpec
 from tests.bench import container_stacks, documented
 from tests.bench.by_hand import POLL, PROBE_SECONDS, START_SECONDS, Psql, default_settings
@@ -43,20 +43,23 @@ class Server:
     """
 
     spec: ServerSpec
-    site: Site
+    site: ContainerLocation
+    placeholders: Mapping[str, str]
     secrets: Mapping[str, str] = field(repr=False)
     body: Mapping[str, Any]
     files: bytes = field(repr=False)
 
     @classmethod
     def of(cls, inputs: Mapping[str, Any]) -> Server:
-        """The one of a stack that is up, by the inputs of its ContainerServer."""
-        site = Site.from_json(inputs["site"])
+        """The one of a stack that is up, by the inputs of its Server."""
+        location = Location.from_json(inputs["location"])
+        site = ContainerLocation.of(location)
         found = engine.client().inspect_container(site.container)
         chunks, _ = engine.client().get_archive(site.container, f"{engine.FILES_ROOT}/.")
         config = {name: value for name, value in found["Config"].items() if name != "Hostname"}
         body = {**config, "HostConfig": found["HostConfig"]}
-        return cls(ServerSpec.from_json(inputs["spec"]), site, inputs["secrets"], body, b"".join(chunks))
+        spec = ServerSpec.from_json(inputs["spec"])
+        return cls(spec, site, location.placeholders, inputs["secrets"], body, b"".join(chunks))
 
     def under(self, copy: Copy) -> Server:
         """The same under other names and on another port."""
@@ -64,7 +67,7 @@ class Server:
         host = body["HostConfig"]
         for binding in (each for several in host["PortBindings"].values() for each in several):
             binding["HostPort"] = str(free_port())
-        return replace(self, site=Site.from_json(copy.of(self.site.to_json())), body=body)
+        return replace(self, site=ContainerLocation(**copy.of(asdict(self.site))), body=body)
 
     @property
     def endpoint(self) -> Endpoint:
@@ -74,9 +77,10 @@ class Server:
 
     def put_files(self) -> None:
         """Its files on a volume, with those that only initialising wants."""
-        places = self.site.places
         once = {
-            file.path: rendering.text(file, self.spec, places, self.secrets) for file in self.spec.files if file.once
+            file.path: rendering.text(file, self.spec, self.placeholders, self.secrets)
+            for file in self.spec.files
+            if file.once
         }
         binds = [f"{self.site.files_volume}:{engine.FILES_ROOT}"]
         engine.client().create_volume(self.site.files_volume, labels=self.body["Labels"])
@@ -87,7 +91,7 @@ class Server:
 
     def begin_initializing(self) -> str:
         """Starts a container that makes empty data and ends; its id."""
-        program, *arguments = argv(self.spec, self.spec.initialize, self.site.places)
+        program, *arguments = argv(self.spec, self.spec.initialize, self.placeholders)
         alone = {"NetworkMode": "none", "PortBindings": {}, "RestartPolicy": {"Name": "no"}}
         host = {**self.body["HostConfig"], **alone}
         body = {**self.body, "Entrypoint": [program], "Cmd": arguments, "Healthcheck": None, "HostConfig": host}
@@ -128,11 +132,9 @@ class Pair:
     @classmethod
     def of(cls, clone: Clone, folder: Path) -> Pair:
         """What a stack has that is up."""
-        states = [
-            plain(each["inputs"]) for each in custom_resources(clone) if each["type"].endswith(":ContainerServer")
-        ]
+        states = [plain(each["inputs"]) for each in custom_resources(clone) if each["type"].endswith(":index:Server")]
         servers = {each["spec"]["name"]: Server.of(each) for each in states}
-        found = engine.client().inspect_network(states[0]["network"])
+        found = engine.client().inspect_network(states[0]["location"]["names"]["network"])
         network = {name: found[name] for name in ("Name", "Driver", "Options", "Labels")}
         return cls(servers["postgres"], servers["redis"], network, default_settings().postgres, folder)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from infra.settings import PostgresSettings
+from infra.settings.model import PostgresSettings
 from tests.support.clones import PROJECT_ROOT
 
 APPLICATION_PASSWORD = "of-the-benchmark-only"

@@ -16,7 +16,7 @@ from pathlib import Path
 from infra.endpoint import Login
 from infra.postgres.connection import connect
 from infra.postgres.objects import DatabaseObjects, Section, apply_all, declare
-from infra.settings import PostgresSettings
+from infra.settings.model import PostgresSettings
 from tests.bench import documented
 from tests.bench.by_hand import Machine, running_postgres
 from tests.bench.pairs import compared, interleaved, timed

@@ -6,11 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from infra.pulumi_marks import SIGNATURE
 from tests.bench.refreshed import custom_resources, live_clone
 from tests.bench.report import ReadCount, Report
 from tests.support.round_trips import observed_through_proxies
-
-SECRET_SIGNATURE = "4dabf18193072939515e22adb298388d"
 
 
 def measure(folder: Path, report: Report) -> None:
@@ -32,7 +31,7 @@ def measure(folder: Path, report: Report) -> None:
 def plain(value: Any) -> Any:
     """A property of an exported state with its secrets opened."""
     if isinstance(value, dict):
-        if SECRET_SIGNATURE in value:
+        if SIGNATURE in value:
             return plain(json.loads(value["plaintext"]))
         return {name: plain(item) for name, item in value.items()}
     return [plain(item) for item in value] if isinstance(value, list) else value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.targets.placement import clone_id
+from infra.targets.location import clone_id
+from tests.images import references as test_images
 from tests.support import engine
-from tests.support.clones import PROJECT_ROOT, Clone
+from tests.support.clones import PROJECT_ROOT, Clone, put_project
 from tests.support.interrupts import heeded_by_children
 from tests.support.live import LiveStack
 from tests.support.quiet_ports import quiet_port
-from tools import test_images
 from tools.pulumi import docker_plugin
 from tools.pulumi_settings import home
 
@@ -116,11 +116,11 @@ def workplace() -> Iterator[Path]:
 
 
 @contextmanager
-def standing(case: Case, workplace: Path) -> Iterator[Clone]:
+def standing(case: Case, workplace: Path, put_files: Callable[[Path], None] = put_project) -> Iterator[Clone]:
     """A clone for the case, not up yet, and ended afterwards; skips where something the case needs is absent."""
     if absent := case.absent():
         pytest.skip(f"{case.name} needs {absent}")
-    clone = Clone.make(workplace)
+    clone = Clone.make(workplace, put_files=put_files)
     for name, value in case.config_of(clone).items():
         clone.config[name] = {**clone.config.get(name, {}), **value} if isinstance(value, dict) else value
     clone.configure()
@@ -149,7 +149,7 @@ def left_behind(clone: Clone) -> list[str]:
 def live(request: pytest.FixtureRequest, workplace: Path) -> Iterator[LiveStack]:
     """A stack that is up; each test leaves it as it was declared."""
     with standing(request.param, workplace) as clone:
-        _up_on_quiet_ports(clone)
+        up_on_quiet_ports(clone)
         yield LiveStack(clone)
 
 
@@ -160,7 +160,7 @@ def clone(request: pytest.FixtureRequest, workplace: Path) -> Iterator[Clone]:
         yield made
 
 
-def _up_on_quiet_ports(clone: Clone) -> None:
+def up_on_quiet_ports(clone: Clone) -> None:
     """Up where no other clone of this machine looks for a port while a test has the servers down.
 
     The ports are unset again: that they are kept all the same is among the promises.

@@ -56,7 +56,7 @@ def cache_setting(name: str, value: str) -> Callable[[LiveStack], bool]:
 
     def mended(live: LiveStack) -> bool:
         with live.as_cache_client() as client:
-            return client.config_get(name)[name] == value
+            return bool(client.config_get(name)[name] == value)
 
     return mended
 

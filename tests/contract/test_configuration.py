@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infra.targets.placement import clone_id
+from infra.targets.location import clone_id
 from tests.contract.conftest import WHEELS, standing
 from tests.support.clones import Clone
 

@@ -19,9 +19,9 @@ from tests.support.clones import Clone
 from tests.support.engine import ServerContainer
 from tests.support.live import LiveStack
 
-RESOURCES = {"processes": 14, "docker": 30}
+RESOURCES = {"processes": 14, "docker": 28}
 """Resources of a stack by its target, the stack itself and its providers among them."""
-SERVERS_STAND = {"processes": 14, "docker": 23}
+SERVERS_STAND = {"processes": 14, "docker": 21}
 """The number of them after which a stack on the target goes on as on the other, to be killed no more."""
 
 

@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from tests.contract.conftest import DOCKER, standing
+from tests.images import references as test_images
 from tests.support import engine
 from tests.support.clones import Clone
 from tests.support.live import LiveStack
 from tests.support.registry import Pushed, Registry, push, pushed, registry, remove
-from tools import test_images
 
 NAME = "team/redis:stable"
 
@@ -63,7 +63,7 @@ def pins(stack: LiveStack) -> dict[str, Any]:
 
 
 def redis_container(stack: LiveStack) -> dict[str, Any]:
-    found: dict[str, Any] = engine.client().inspect_container(stack.outputs["redis"]["container"])
+    found: dict[str, Any] = engine.client().inspect_container(stack.outputs["redis"]["location"]["names"]["container"])
     return found
 
 

@@ -35,7 +35,7 @@ def test_a_failed_check_of_the_verification_keeps_the_gate_shut(live: LiveStack)
     """A suite that expects what no `up` makes: the clone's own copy of the page of expectations is edited."""
     before = live.env_path.read_text()
     own = dict(live.clone.config.get("circlepay:application", {}))
-    expectations = live.clone.root / "tests" / "acceptance" / "expected.py"
+    expectations = live.clone.root / "infra" / "verification" / "checks" / "expected.py"
     original = expectations.read_text()
     assert "NEW.updated_at = CURRENT_TIMESTAMP" in original
     try:

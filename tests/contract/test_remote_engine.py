@@ -54,14 +54,16 @@ def test_the_env_file_says_where_the_servers_are_seen_from_their_own_machine(rem
 
 def test_nothing_is_published_beyond_loopback(remote: LiveStack) -> None:
     for server in SERVERS:
-        bindings = engine.client().inspect_container(remote.outputs[server]["container"])["NetworkSettings"]["Ports"]
+        bindings = engine.client().inspect_container(remote.outputs[server]["location"]["names"]["container"])[
+            "NetworkSettings"
+        ]["Ports"]
         addresses = [each["HostIp"] for several in bindings.values() for each in several or ()]
         assert addresses
         assert all(ipaddress.ip_address(address).is_loopback for address in addresses)
 
 
 def test_what_was_done_by_hand_there_is_mended(remote: LiveStack) -> None:
-    engine.client().stop(remote.outputs["redis"]["container"])
+    engine.client().stop(remote.outputs["redis"]["location"]["names"]["container"])
     with remote.as_superuser() as connection:
         connection.execute("DROP INDEX public.idx_users_phone")
     counts = remote.clone.up_counts()

@@ -13,9 +13,9 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from infra.targets.placement import clone_id
+from infra.targets.location import clone_id
+from infra.verification.secret_scanner import EVERY_SECRET, Leak, ProcessSampler, find_in_files, find_in_text
 from tests.contract.conftest import TARGETS, standing
-from tests.secret_scanner import EVERY_SECRET, Leak, ProcessSampler, find_in_files, find_in_text
 from tests.support import engine
 from tests.support.clones import Clone, Run
 from tests.support.live import SERVERS, LiveStack
@@ -83,7 +83,7 @@ def _unpacked(content: bytes) -> bytes:
 
 def _all_secrets(live: LiveStack) -> dict[str, str]:
     """Every secret of the stack, the generated ones as the outputs and the env file tell them."""
-    from infra.env_file import read_back
+    from infra.env_file.encoding import read_back
 
     env = read_back(live.env_path.read_text())
     own = {
@@ -178,7 +178,7 @@ def test_a_leak_planted_in_a_servers_log_is_found(supplied: Clone) -> None:
         found = find_in_text(postgres.log(), known)
         assert {leak.secret for leak in found} == {"application"}
         return
-    log = next(Path(live.outputs["postgres"]["logPath"]).iterdir())
+    log = next(Path(live.outputs["postgres"]["location"]["placeholders"]["logs"]).iterdir())
     before = log.read_bytes()
     try:
         log.write_bytes(before + known["application"].encode())

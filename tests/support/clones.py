@@ -8,14 +8,15 @@ import secrets
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from infra.targets.containers.engine import locate
+from infra.operations.state_file import repair
+from infra.targets.docker.engine import locate
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 COPIED = (
@@ -48,6 +49,20 @@ class Run:
         return self
 
 
+def put_project(root: Path) -> None:
+    """The project's files as they are here, changes that are not committed included."""
+    for name in COPIED:
+        source = PROJECT_ROOT / name
+        if source.is_dir():
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source, root / name, ignore=ignored, symlinks=True, dirs_exist_ok=True)
+        else:
+            shutil.copy2(source, root / name)
+    for source in PROJECT_ROOT.glob("Pulumi.*"):
+        if source.name != "Pulumi.local.yaml":
+            shutil.copy2(source, root / source.name)
+
+
 @dataclass
 class Clone:
     """A copy of the project's files at `root`, with a stack of its own."""
@@ -57,19 +72,18 @@ class Clone:
     config: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def make(cls, folder: Path, stack: str = "local", config: Mapping[str, Any] | None = None) -> Clone:
-        """Copies the project below `folder` and gives it a state backend and a passphrase of its own."""
+    def make(
+        cls,
+        folder: Path,
+        stack: str = "local",
+        config: Mapping[str, Any] | None = None,
+        *,
+        put_files: Callable[[Path], None] = put_project,
+    ) -> Clone:
+        """A clone below `folder` with a state backend and a passphrase of its own. put_files: puts its files there."""
         root = folder / f"clone-{secrets.token_hex(3)}"
         root.mkdir(mode=0o755)
-        for name in COPIED:
-            source = PROJECT_ROOT / name
-            if source.is_dir():
-                shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("__pycache__"), symlinks=True)
-            else:
-                shutil.copy2(source, root / name)
-        for source in PROJECT_ROOT.glob("Pulumi.*"):
-            if source.name != "Pulumi.local.yaml":
-                shutil.copy2(source, root / source.name)
+        put_files(root)
         (root / ".venv").symlink_to(PROJECT_ROOT / ".venv")
         own = root / ".circlepay"
         (own / "state").mkdir(parents=True)
@@ -90,7 +104,7 @@ class Clone:
         }
         return {
             **kept,
-            "PATH": f"{self.root / '.venv' / 'bin'}:{os.environ['PATH']}",
+            "PATH": f"{self.root / '.venv' / 'bin'}:{self.root / 'tools' / 'bin'}:{os.environ['PATH']}",
             "PYTHONPATH": str(self.root),  # the environment is this checkout's, the code is the clone's
             "PULUMI_BACKEND_URL": f"file://{self.root / '.circlepay' / 'state'}",
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.root / ".circlepay" / "passphrase"),
@@ -140,6 +154,10 @@ class Clone:
     def up_counts(self) -> dict[str, int]:
         """An `up` that must succeed, as its counts of same, create, update, delete."""
         self.up().expect()
+        return self.latest_counts()
+
+    def latest_counts(self) -> dict[str, int]:
+        """The same of the latest run, whatever it was."""
         folder = self.root / ".circlepay" / "state" / ".pulumi" / "history" / "circlepay" / self.stack
         latest = max(folder.glob("*.history.json"))  # named by the time; `stack history` would take a second to read it
         counts: dict[str, int] = json.loads(latest.read_text())["resourceChanges"]
@@ -157,15 +175,25 @@ class Clone:
         outputs: dict[str, Any] = json.loads(text)
         return outputs
 
+    @property
+    def state_file(self) -> Path:
+        """Where Pulumi keeps the stack's state."""
+        return self.root / ".circlepay" / "state" / ".pulumi" / "stacks" / "circlepay" / f"{self.stack}.json"
+
     def recover(self) -> None:
-        """What `make up` does after a run was killed: clears its lock and mends what it left torn."""
-        state_file = self.root / ".circlepay" / "state" / ".pulumi" / "stacks" / "circlepay" / f"{self.stack}.json"
-        self.run("python", "-m", "tools.dead_lock", self.stack).expect()
-        self.run("python", "-m", "tools.stack_state", str(state_file))
+        """What `make up` does after a run was killed: clears its lock and repairs the files it left torn."""
+        self.run("python", "-m", "infra.operations.dead_lock", self.stack).expect()
+        repair(self.state_file)
 
     def make_up(self) -> Run:
         """What `make up` runs."""
-        return self.run("sh", "tools/stack.sh", "up", environment={"STACK": self.stack})
+        return self.make_target("up")
+
+    def make_target(self, target: str, **variables: str) -> Run:
+        """What `make TARGET VARIABLE=...` runs, for `up`, `preview` and `down`."""
+        words = ["preview", "--create"] if target == "preview" else [target]
+        run = self.run("circlepay", *words, environment={"STACK": self.stack, **variables})
+        return replace(run, code=0) if target == "preview" and run.code == 2 else run
 
     def end(self) -> None:
         """Stops the servers and deletes data and state; what the test left behind must not outlive it."""
@@ -177,6 +205,6 @@ class Clone:
         """What `make down DATA=delete` does once it is sure."""
         if self.config.get("circlepay:target") == "docker":
             url = locate("", os.environ)
-            self.run("python", "-m", "infra.operations.leftovers", "halves", self.stack, url).expect()
+            self.run("python", "-m", "infra.operations.leftovers", "unfinished", self.stack, url).expect()
         self.pulumi("state", "unprotect", "--all", "--yes", "--stack", self.stack)
         return self.pulumi("destroy", "--yes", "--skip-preview", "--stack", self.stack)

@@ -10,19 +10,20 @@ import copy
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-import requests
-from docker import APIClient
-from docker.errors import DockerException, NotFound
 
-from infra.targets.containers import engine
-from infra.targets.containers.archives import User, packed
-from infra.verification import Subject
-from tests.support.live_servers import free_port
+from infra.targets.docker.archives import packed
+from infra.targets.docker.container_location import User
+from infra.targets.location import Location
+from infra.verification.subject import Subject
+from tests.images import references as test_images
+from tests.support import engine
+from tests.support.live_servers import free_port, wait_until_it_answers, write_objects
+from tests.support.locations import container_location
 from tests.support.verification_stack import (
     FOLDERS,
     Clients,
@@ -31,9 +32,7 @@ from tests.support.verification_stack import (
     postgres_files,
     redis_files,
     subject_of,
-    write_objects,
 )
-from tools import test_images
 
 FILES = "/etc/circlepay"
 SECOND = 10**9
@@ -72,12 +71,17 @@ class Plan:
         data, files = self.volumes
         return [f"{data}:{self.data}:nocopy", f"{files}:{FILES}:ro"]
 
+    @property
+    def writable(self) -> list[str]:
+        """The same for who writes the files."""
+        return [bind.removesuffix(":ro") for bind in self.binds]
+
 
 @dataclass
 class ContainerStack(Clients):
     """Two running containers."""
 
-    api: APIClient
+    api: Any
     network: str
     subject: Subject = field(repr=False)
     plans: dict[str, Plan] = field(default_factory=dict)
@@ -87,10 +91,10 @@ class ContainerStack(Clients):
         plan = self.plans[server]
         described = copy.deepcopy(plan.described)
         change(described)
-        self.remove(plan.name)
+        engine.remove(f"container {plan.name}")
         self.api.create_container_from_config(described, name=plan.name)
         self.api.start(plan.name)
-        self.until_it_answers(server, lambda: self._last_words(plan.name))
+        wait_until_it_answers(lambda: self.ask(server), lambda: self._last_words(plan.name))
 
     def until(self, server: str, health: str) -> None:
         """Wait until the engine thinks so of a server's health, at most 20 s."""
@@ -108,40 +112,15 @@ class ContainerStack(Clients):
     def once(self, server: str, *argv: str, user: User = ROOT) -> None:
         """Run a command in a container of its own that may write both volumes."""
         plan = self.plans[server]
-        name = f"{plan.name}-once"
-        binds = [bind.removesuffix(":ro") for bind in plan.binds]
-        described = {
-            "Image": plan.image,
-            "Entrypoint": list(argv),
-            "User": str(user),
-            "HostConfig": {"Binds": binds, "NetworkMode": "none"},
-        }
-        self.api.create_container_from_config(described, name=name)
-        try:
-            self.api.start(name)
-            code = self.api.wait(name, timeout=60)["StatusCode"]
-            assert code == 0, self.api.logs(name).decode()
-        finally:
-            self.remove(name)
+        engine.output_of(plan.image, *argv, binds=plan.writable, user=str(user))
 
     def put(self, server: str, files: dict[str, str]) -> None:
         """Write files through a container that never runs, and make the data's folder the server's own."""
         plan = self.plans[server]
-        name = f"{plan.name}-carrier"
-        binds = [bind.removesuffix(":ro") for bind in plan.binds]
-        described = {"Image": plan.image, "Entrypoint": ["true"], "HostConfig": {"Binds": binds, "NetworkMode": "none"}}
-        self.api.create_container_from_config(described, name=name)
-        try:
+        with engine.container_of(plan.image, binds=plan.writable) as carrier:
             above, _, data = plan.data.rpartition("/")
-            self.api.put_archive(name, above or "/", packed({}, (data,), plan.user))
-            self.api.put_archive(name, FILES, packed(files, FOLDERS[1:], plan.user))
-        finally:
-            self.remove(name)
-
-    def remove(self, name: str) -> None:
-        """End and remove a container of ours; volumes without a name go with it."""
-        with suppress(NotFound):
-            self.api.remove_container(name, force=True, v=True)
+            self.api.put_archive(carrier, above or "/", packed({}, (data,), plan.user))
+            self.api.put_archive(carrier, FILES, packed(files, FOLDERS[1:], plan.user))
 
     def _last_words(self, name: str) -> str | None:
         state = self.api.inspect_container(name)["State"]
@@ -151,57 +130,45 @@ class ContainerStack(Clients):
 @contextmanager
 def container_stack(postgres: int = 17, redis: int = 7) -> Iterator[ContainerStack]:
     """A stack as documented, in containers; skips where no engine answers. Arguments are major versions."""
-    with _engine() as (api, url):
-        own = f"circlepay-test-{secrets.token_hex(4)}"
-        made = ContainerStack(api, own, _subject(own, url))
-        made.plans = {"postgres": _postgres_plan(made, postgres), "redis": _redis_plan(made, redis)}
-        for plan in made.plans.values():
-            plan.described = _described(made, plan)
-        try:
-            _start(made)
-            write_objects(made)
-            yield made
-        finally:
-            _remove(made)
-
-
-@contextmanager
-def _engine() -> Iterator[tuple[APIClient, str]]:
-    url = engine.DEFAULT_ENGINE
+    versions = {"postgres": postgres, "redis": redis}
+    if missing := engine.absent(versions.items()):
+        pytest.skip(f"needs {missing}")
+    own = f"circlepay-test-{secrets.token_hex(4)}"
+    made = ContainerStack(engine.client(), own, _subject(own))
+    made.plans = {"postgres": _postgres_plan(made, postgres), "redis": _redis_plan(made, redis)}
+    for plan in made.plans.values():
+        plan.described = _described(made, plan)
     try:
-        api = APIClient(base_url=url, version="auto", timeout=60)
-    except (DockerException, requests.RequestException) as error:
-        pytest.skip(f"no container engine answers: {error}")
-    try:
-        yield api, url
+        _start(made)
+        write_objects(made.connect, made.subject.postgres.application_password)
+        yield made
     finally:
-        api.close()
+        _remove(made)
 
 
-def _subject(own: str, url: str) -> Subject:
-    def place(server: str, data: str, port: str, memory: int) -> dict[str, Any]:
+def _subject(own: str) -> Subject:
+    def location(server: str, data: str, inside: str, memory: int) -> Location:
         folders = {name: f"{FILES}/{name}" for name in FOLDERS[1:]}
-        return {
-            "host": "127.0.0.1",
-            "port": free_port(),
-            "container": f"{own}-{server}",
-            "engine": url,
-            "places": {**folders, "data": data, "host": "0.0.0.0", "port": port},
-            "limits": {"memory": memory, "nanoCpus": 2 * SECOND, "pids": 128},
-            "system_user": server,
-        }
+        port = free_port()
+        names = {"container": f"{own}-{server}", "published": f"127.0.0.1:{port}"}
+        return container_location(server, port, engine.url()).completed(
+            names,
+            user=server,
+            placeholders={**folders, "data": data, "host": "0.0.0.0", "port": inside},
+            limits={"memory": memory, "nanoCpus": 2 * SECOND, "pids": 128},
+        )
 
-    postgres = place("postgres", "/var/lib/postgresql/data", "5432", 512 * MEBIBYTE)
-    return subject_of("docker", postgres, place("redis", "/data", "6379", 256 * MEBIBYTE))
+    postgres = location("postgres", "/var/lib/postgresql/data", "5432", 512 * MEBIBYTE)
+    return subject_of(postgres, location("redis", "/data", "6379", 256 * MEBIBYTE))
 
 
 def _postgres_plan(made: ContainerStack, major: int) -> Plan:
     server = made.subject.postgres
     return Plan(
         "postgres",
-        server.container,
+        server.location.names["container"],
         *_image(made, "postgres", major),
-        data=server.all_places["data"],
+        data=server.placeholders["data"],
         start=["postgres", *postgres_arguments(server)],
         health=["pg_isready", "--host=127.0.0.1", "--quiet"],
         folders_in_memory={"/tmp": "", "/run/postgresql": ""},
@@ -212,37 +179,26 @@ def _redis_plan(made: ContainerStack, major: int) -> Plan:
     server = made.subject.redis
     return Plan(
         "redis",
-        server.container,
+        server.location.names["container"],
         *_image(made, "redis", major),
-        data=server.all_places["data"],
-        start=["redis-server", f"{server.all_places['config']}/redis.conf"],
+        data=server.placeholders["data"],
+        start=["redis-server", f"{server.placeholders['config']}/redis.conf"],
         health=["sh", "-c", "redis-cli ping 2>&1 | grep -qE 'PONG|NOAUTH'"],
         folders_in_memory={"/tmp": ""},
     )
 
 
 def _image(made: ContainerStack, product: str, major: int) -> tuple[str, User]:
-    """The image's id and the user in it that the server runs as; skips where the engine does not have it."""
-    reference = test_images.reference(product, major)
-    try:
-        found = made.api.inspect_image(reference)["Id"]
-    except NotFound:
-        pytest.skip(f"the engine does not have {reference}")
-    name = f"{made.network}-accounts"
-    made.api.create_container_from_config({"Image": found, "Entrypoint": ["id", product]}, name=name)
-    try:
-        made.api.start(name)
-        made.api.wait(name, timeout=60)
-        # uid=999(redis) gid=1000(redis) groups=1000(redis)
-        words = made.api.logs(name).decode().replace("(", " ").replace("=", " ").split()
-    finally:
-        made.remove(name)
+    """The image's id and the user in it that the server runs as."""
+    found = made.api.inspect_image(test_images.reference(product, major))["Id"]
+    # uid=999(redis) gid=1000(redis) groups=1000(redis)
+    words = engine.output_of(found, "id", product).replace("(", " ").replace("=", " ").split()
     return found, User(int(words[1]), int(words[4]))
 
 
 def _described(made: ContainerStack, plan: Plan) -> Description:
     place = made.subject.servers[plan.server]
-    inside = f"{place.all_places['port']}/tcp"
+    inside = f"{place.placeholders['port']}/tcp"
     return {
         "Image": plan.image,
         "Entrypoint": plan.start[:1],
@@ -260,9 +216,9 @@ def _described(made: ContainerStack, plan: Plan) -> Description:
             "Tmpfs": plan.folders_in_memory,
             "NetworkMode": made.network,
             "PortBindings": {inside: [{"HostIp": place.host, "HostPort": str(place.port)}]},
-            "Memory": place.limits["memory"],
-            "NanoCpus": place.limits["nanoCpus"],
-            "PidsLimit": place.limits["pids"],
+            "Memory": place.location.limits["memory"],
+            "NanoCpus": place.location.limits["nanoCpus"],
+            "PidsLimit": place.location.limits["pids"],
             "RestartPolicy": {"Name": "unless-stopped"},
             "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "5"}},
         },
@@ -284,9 +240,7 @@ def _start(made: ContainerStack) -> None:
 
 def _remove(made: ContainerStack) -> None:
     for plan in made.plans.values():
-        made.remove(plan.name)
+        engine.remove(f"container {plan.name}")
         for volume in plan.volumes:
-            with suppress(NotFound):
-                made.api.remove_volume(volume)
-    with suppress(NotFound):
-        made.api.remove_network(made.network)
+            engine.remove(f"volume {volume}")
+    engine.remove(f"network {made.network}")

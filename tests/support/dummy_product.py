@@ -12,8 +12,8 @@ from pathlib import Path
 
 from infra.endpoint import Endpoint
 from infra.errors import ServerError
+from infra.targets.processes.system_user import account, refused_folder
 from infra.targets.spec import CredentialsRefused, DataFormat, Packaging, ServerFile, ServerSpec
-from infra.targets.system_user import account, refused_folder
 
 SECRETS = {"password": "correct-horse-battery"}
 
@@ -38,18 +38,37 @@ def probe(endpoint: Endpoint, secrets: Mapping[str, str], timeout: float, **_: s
     return answer.split()[1]
 
 
-def spec(greeting: str = "hello", *, extra: str = "", restart_key: str = "", port: int = 21000) -> ServerSpec:
+def greeting_of(config: str) -> str:
+    """What a server that has read this configuration greets with."""
+    return next((line.split()[1] for line in config.splitlines() if line.startswith("greeting ")), "")
+
+
+def password_line(secrets: Mapping[str, str]) -> str:
+    """What mending its credentials reads."""
+    return secrets["password"]
+
+
+def spec(
+    greeting: str = "hello", *, extra: str = "", restart_key: str = "", port: int = 21000, how: str = "", kept: str = ""
+) -> ServerSpec:
+    """extra: lines of its configuration. how: `fails` or `slow` of its initialisation.
+
+    kept: its password is in its data, where it can be mended; `fails`: that is refused.
+    """
     config = f"# dummy\nhost {{host}}\nport {{port}}\ngreeting {greeting}\n{extra}"
+    password = ServerFile("secrets", "password", "{secret:password}\n", restart=True)
     return ServerSpec(
         name="dummy",
         documented_port=port,
-        start=("server", "{config}/dummy.conf", "{secrets}/password", "{data}"),
-        initialize=("server", "--initialize", "{data}"),
+        start=("server", "{config}/dummy.conf", "{data}/password" if kept else "{secrets}/password", "{data}"),
+        initialize=("server", "--initialize", "{data}", "{secrets}/initial", how),
         probe="tests.support.dummy_product:probe",
         packaging=Packaging(programs={"server": ("dummy-server",)}),
+        credentials_command=("server", "--password", "{data}", kept) if kept else (),
+        credentials_input="tests.support.dummy_product:password_line",
         files=(
             ServerFile("config", "dummy.conf", config),
-            ServerFile("secrets", "password", "{secret:password}\n", restart=True),
+            *(() if kept else (password,)),
             ServerFile("secrets", "initial", "{secret:password}", once=True),
         ),
         data_format=DataFormat("VERSION", ("server", "--version"), r"dummy (\d+)"),

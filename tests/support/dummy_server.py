@@ -51,11 +51,30 @@ def answer(client: socket.socket, password: str, config: dict[str, str], starts:
         stream.write(f"OK {VERSION} {config['greeting']} {starts}\n" if granted else "NO\n")
 
 
+def initialize(data: str, initial: str = "", how: str = "") -> None:
+    password = pathlib.Path(initial).read_text() if initial else ""
+    pathlib.Path(data, "session").write_text(f"{os.getsid(0)}")
+    if how == "fails":
+        sys.exit(f"fatal: password {password}")
+    if how == "slow":
+        time.sleep(2)
+    pathlib.Path(data, "password").write_text(password)
+    pathlib.Path(data, "VERSION").write_text("3\n")
+
+
+def set_password(data: str, how: str) -> None:
+    password = sys.stdin.read()
+    if how == "fails":
+        sys.exit(f"fatal: password {password}")
+    pathlib.Path(data, "password").write_text(password)
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "--version":
         print(f"dummy {VERSION}")
     elif sys.argv[1] == "--initialize":
-        pathlib.Path(sys.argv[2], "VERSION").write_text("3\n")
-        pathlib.Path(sys.argv[2], "session").write_text(f"{os.getsid(0)}")
+        initialize(*sys.argv[2:])
+    elif sys.argv[1] == "--password":
+        set_password(*sys.argv[2:])
     else:
         serve(*sys.argv[1:4])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import io
 import json
+import os
 import tarfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,24 +22,27 @@ import psutil
 import requests
 from docker.errors import APIError, DockerException, NotFound
 
-from infra.targets.containers.engine import locate
-from tests.secret_scanner import Leak, find_in_text
+from infra.targets.docker.engine import locate
+from infra.verification.secret_scanner import Leak, find_in_text
+from tests.images import references as test_images
 from tests.support.placements import wait_until
-from tools import test_images
 
 FILES_ROOT = "/etc/circlepay"
 CLONE = "io.circlepay.clone"
 Image = tuple[str, int]
-"""Product and major version, as tools/test_images.py tells them apart."""
+"""Product and major version, as tests/images/references.py tells them apart."""
+
+
+def url() -> str:
+    """Where the engine is that tests use."""
+    return locate("", os.environ)
 
 
 @functools.cache
 def client() -> Any:
     """The engine's API, whose stubs know half of it. Raises DockerException where no engine answers."""
-    import os
-
     try:
-        return docker.APIClient(base_url=locate("", os.environ), version="auto", timeout=60)
+        return docker.APIClient(base_url=url(), version="auto", timeout=60)
     except requests.RequestException as error:
         raise DockerException(str(error)) from None
 
@@ -108,7 +112,7 @@ class ServerContainer:
         return published | {
             (each.laddr.ip, each.laddr.port)
             for each in psutil.net_connections("inet")
-            if each.status == psutil.CONN_LISTEN and each.laddr.port in ports
+            if each.status == psutil.CONN_LISTEN and each.laddr and each.laddr.port in ports
         }
 
     def kill(self) -> None:
@@ -194,15 +198,25 @@ def any_image() -> str:
 
 
 @contextmanager
-def container_of(image: str, *, binds: Iterable[str] = (), **more: Any) -> Iterator[str]:
-    """Somebody's container that never runs, gone afterwards; its id. more: as the SDK's `create_container` takes it."""
-    host = client().create_host_config(binds=list(binds))
-    made = str(client().create_container(image, entrypoint=["true"], host_config=host, **more)["Id"])
+def container_of(image: str, *argv: str, binds: Iterable[str] = (), **more: Any) -> Iterator[str]:
+    """Somebody's container that is not started, gone afterwards; its id. more: as the SDK's `create_container` takes it."""
+    host = client().create_host_config(binds=list(binds), network_mode="none")
+    made = str(client().create_container(image, entrypoint=argv or ["true"], host_config=host, **more)["Id"])
     try:
         yield made
     finally:
         with suppress(NotFound):
             client().remove_container(made, force=True, v=True)
+
+
+def output_of(image: str, *argv: str, binds: Iterable[str] = (), user: str | None = None) -> str:
+    """What a container printed that ran to its end. AssertionError where it fails."""
+    with container_of(image, *argv, binds=binds, user=user) as made:
+        client().start(made)
+        code = client().wait(made, timeout=60)["StatusCode"]
+        output = str(client().logs(made).decode())
+    assert code == 0, output
+    return output
 
 
 def belongings(clone_id: str) -> list[str]:

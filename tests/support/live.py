@@ -37,7 +37,8 @@ class ServerProcess:
     def process(self) -> psutil.Process:
         """The one that listens on its port."""
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == self.port and connection.pid:
+            address = connection.laddr
+            if connection.status == psutil.CONN_LISTEN and address and address.port == self.port and connection.pid:
                 return psutil.Process(connection.pid)
         raise AssertionError(f"nothing listens on port {self.port} of {self.name}")
 
@@ -122,10 +123,8 @@ class LiveStack:
     @contextmanager
     def as_superuser(self, database: str | None = None) -> Iterator[psycopg.Connection[Any]]:
         """A connection as the role that owns everything; statements commit by themselves."""
-        options = {"dbname": database} if database else {}
-        with psycopg.connect(
-            self.outputs["adminDatabaseUrl"], autocommit=True, connect_timeout=10, **options
-        ) as connection:
+        url = self.outputs["adminDatabaseUrl"]
+        with psycopg.connect(url, autocommit=True, connect_timeout=10, dbname=database) as connection:
             yield connection
 
     @contextmanager
@@ -156,9 +155,11 @@ class LiveStack:
         """One of the servers, where it runs."""
         about = self.outputs[name]
         port = int(about["port"])
-        if about["container"]:
-            return ServerContainer(about["container"], port, about["volume"])
-        return ServerProcess(name, port, Path(about["folder"]))
+        # An earlier release said in outputs of their own what is in the location now.
+        names = about["location"]["names"] if "location" in about else {**about, "dataVolume": about["volume"]}
+        if names.get("container"):
+            return ServerContainer(names["container"], port, names["dataVolume"])
+        return ServerProcess(name, port, Path(names["folder"]))
 
     def identities(self) -> dict[str, str]:
         """What tells each server from itself after a restart."""

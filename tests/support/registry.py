@@ -12,25 +12,22 @@ import http.client
 import json
 import secrets
 import shutil
-import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.live_servers import free_port
+from tests.support.live_servers import ServerProgram, free_port, running
 
 if TYPE_CHECKING:
     from docker import APIClient
 
 PROGRAM = "docker-registry"
-START_SECONDS = 20
-STOP_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -69,19 +66,10 @@ def registry() -> Iterator[Registry]:
     made = Registry(f"127.0.0.1:{free_port()}")
     with tempfile.TemporaryDirectory(prefix="circlepay-test-registry-") as name:
         folder = Path(name)
-        with (folder / "registry.log").open("wb") as log:
-            process = subprocess.Popen(
-                [program, "serve", str(_configured(folder, made))],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        try:
-            _wait(made, process, folder / "registry.log")
+        argv = [program, "serve", _configured(folder, made)]
+        with running(ServerProgram(argv, folder / "registry.log", partial(_ask, made), prefix=())):
+            assert _status(made, {}) == http.HTTPStatus.UNAUTHORIZED, f"{PROGRAM} asks for no login"
             yield made
-        finally:
-            _end(process)
 
 
 @contextmanager
@@ -146,15 +134,10 @@ def _bcrypt(password: str) -> str:
     return str(hashed.decode())
 
 
-def _wait(made: Registry, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Until it takes its own login, which no other registry on that port would."""
-    deadline = time.monotonic() + START_SECONDS
-    while _status(made, made.login) != http.HTTPStatus.OK:
-        told = log.read_text(errors="replace")
-        assert process.poll() is None, f"{PROGRAM} ended with {process.returncode}: {told}"
-        assert time.monotonic() < deadline, f"{PROGRAM} takes no login after {START_SECONDS} s: {told}"
-        time.sleep(0.02)
-    assert _status(made, {}) == http.HTTPStatus.UNAUTHORIZED, f"{PROGRAM} asks for no login"
+def _ask(made: Registry) -> None:
+    """With its own login, which no other registry on that port would take. Raises ConnectionError where it is not taken."""
+    if _status(made, made.login) != http.HTTPStatus.OK:
+        raise ConnectionError(f"{PROGRAM} takes no login")
 
 
 def _status(made: Registry, login: Mapping[str, str]) -> int | None:
@@ -171,12 +154,3 @@ def _status(made: Registry, login: Mapping[str, str]) -> int | None:
         return None
     finally:
         connection.close()
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from threading import Event
 from typing import Any
 
 from infra.provider.handler import Observed, Operation
 from infra.provider.resource_types import handlers
-from infra.targets.placement import MARK, load
-from tests.support.counting_proxy import Count, CountingProxy, counting_proxy, postgres_kind, redis_kind
+from tests.support.counting_proxy import Count, counting_proxy, postgres_kind, redis_kind
 
 States = list[tuple[str, dict[str, Any]]]
 """Type token and properties of each resource of a stack whose servers run."""
@@ -38,13 +34,12 @@ def observed_through_proxies(states: States) -> dict[str, Asked]:
     Raises AssertionError where a server did not answer: then nothing was counted that means anything.
     """
     asked = {"postgres": Asked(), "redis": Asked()}
-    folders = {state["spec"]["name"]: Path(state["folder"]) for token, state in states if token.endswith(":Server")}
-    ports = {name: _port(folder) for name, folder in folders.items()}
+    ports = {
+        state["spec"]["name"]: int(state["location"]["port"]) for token, state in states if token.endswith(":Server")
+    }
     with (
         counting_proxy(ports["postgres"], postgres_kind) as postgres,
         counting_proxy(ports["redis"], redis_kind) as redis,
-        _moved(folders["postgres"], postgres),
-        _moved(folders["redis"], redis),
     ):
         proxies = {"postgres": postgres, "redis": redis}
         instead = {ports[name]: proxy.port for name, proxy in proxies.items()}
@@ -60,25 +55,6 @@ def observed_through_proxies(states: States) -> dict[str, Asked]:
 
 
 def _redirected(state: dict[str, Any], instead: Mapping[int, int]) -> dict[str, Any]:
-    connection = state.get("connection")
-    if not connection:
-        return state
-    return {**state, "connection": {**connection, "port": instead[int(connection["port"])]}}
-
-
-def _port(folder: Path) -> int:
-    placement = load(folder)
-    assert placement is not None, f"{folder} has no mark"
-    return placement.port
-
-
-@contextmanager
-def _moved(folder: Path, proxy: CountingProxy) -> Iterator[None]:
-    """The folder's mark names the proxy's port meanwhile, so that whoever asks the server goes through it."""
-    mark = folder / MARK
-    text = mark.read_text(encoding="utf-8")
-    mark.write_text(json.dumps({**json.loads(text), "port": proxy.port}), encoding="utf-8")
-    try:
-        yield
-    finally:
-        mark.write_text(text, encoding="utf-8")
+    """The state with each port of a server's own changed to that of its proxy."""
+    where = {name: state[name] for name in ("connection", "location") if state.get(name)}
+    return {**state, **{name: {**place, "port": instead[int(place["port"])]} for name, place in where.items()}}

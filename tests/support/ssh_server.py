@@ -8,27 +8,25 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.support.live_servers import free_port
+from tests.support.live_servers import ServerProgram, free_port, running
 
 PROGRAMS = (Path("/usr/sbin/sshd"), Path("/usr/local/sbin/sshd"))
-START_SECONDS = 10
 
 
 @dataclass(frozen=True)
 class SshServer:
-    """An sshd that listens. url: `ssh://` of it. config: an ssh_config with its key and known host. process: sshd's."""
+    """An sshd that listens. url: `ssh://` of it. config: an ssh_config with its key and known host."""
 
     url: str
     config: Path
-    process: subprocess.Popen[bytes]
 
 
 @contextmanager
@@ -46,22 +44,11 @@ def ssh_server() -> Iterator[SshServer]:
         configuration.write_text(_server_configuration(folder, port))
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # the distribution's sshd refuses to start without it
-        with (folder / "sshd.log").open("wb") as log:
-            process = subprocess.Popen(
-                [program, "-D", "-e", "-f", configuration],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        try:
-            _wait(port, process, folder / "sshd.log")
-            config = folder / "ssh_config"
-            config.write_text(_client_configuration(folder, port))
-            yield SshServer(f"ssh://{getpass.getuser()}@127.0.0.1:{port}", config, process)
-        finally:
-            process.terminate()
-            process.wait(START_SECONDS)
+        config = folder / "ssh_config"
+        config.write_text(_client_configuration(folder, port))
+        argv = [program, "-D", "-e", "-f", configuration]
+        with running(ServerProgram(argv, folder / "sshd.log", partial(_ask, port), prefix=())):
+            yield SshServer(f"ssh://{getpass.getuser()}@127.0.0.1:{port}", config)
 
 
 def _server_configuration(folder: Path, port: int) -> str:
@@ -98,12 +85,5 @@ def _client_configuration(folder: Path, port: int) -> str:
     )
 
 
-def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        assert process.poll() is None, f"sshd ended: {log.read_text(errors='replace')}"
-        assert time.monotonic() < deadline, f"sshd does not listen: {log.read_text(errors='replace')}"
-        time.sleep(0.02)
+def _ask(port: int) -> None:
+    socket.create_connection(("127.0.0.1", port), timeout=5).close()

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.support.verification_stack import Clients, Stack
 
-Step = Callable[[Any], None]
+Step = Callable[[Any], object]
 """Does something to a Stack, or to a ContainerStack."""
 
 

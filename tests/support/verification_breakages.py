@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tests.support.live_servers import AS_USER, owned
 from tests.support.verification_breakage import (
     Breakage,
     by_mode,
@@ -21,19 +22,18 @@ from tests.support.verification_stack import Stack
 def redis_as_root(stack: Stack) -> None:
     """Start Redis without dropping privileges."""
     stack.stop("redis")
-    user, Stack.prefix = Stack.prefix, ()
+    stack.servers["redis"].prefix = ()
     try:
         stack.start("redis")
     finally:
-        Stack.prefix = user
+        stack.servers["redis"].prefix = AS_USER
 
 
 def redis_as_declared(stack: Stack) -> None:
     """Start Redis as its own user again."""
     stack.stop("redis")
-    for path in (Path(stack.folder) / "redis").rglob("*"):
-        if stack.user:
-            os.chown(path, (stack.folder / "redis").stat().st_uid, (stack.folder / "redis").stat().st_gid)
+    for path in (stack.folder / "redis").rglob("*"):
+        owned(path)
     stack.start("redis")
 
 

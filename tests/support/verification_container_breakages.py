@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from tests.images import references as test_images
 from tests.support.containers import SECOND, ContainerStack, Description
 from tests.support.verification_breakage import Breakage, by_sql
-from tools import test_images
 
 Change = Callable[[ContainerStack, Description], object]
 
@@ -48,7 +48,7 @@ def forget_everything(_: ContainerStack, described: Description) -> None:
 def mount_too_much(stack: ContainerStack, described: Description) -> None:
     """The files can be written, the engine can be asked, and one volume has no name."""
     data, files = described["HostConfig"]["Binds"]
-    socket = stack.subject.redis.engine.removeprefix("unix://")
+    socket = stack.subject.redis.location.names["engine"].removeprefix("unix://")
     described["HostConfig"]["Binds"] = [data, files.removesuffix(":ro"), f"{socket}:/engine.sock:ro"]
     described["Volumes"] = {"/etc/more": {}}
 

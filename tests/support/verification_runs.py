@@ -7,7 +7,9 @@ import os
 import subprocess
 import sys
 
-from infra.verification import PROJECT_ROOT, Check, Report, Subject
+from infra.paths import PROJECT_ROOT
+from infra.verification.report import Check, Report
+from infra.verification.subject import Subject
 
 MODULE = "tests.support.verification_runs"
 
@@ -26,7 +28,7 @@ class Runs:
         )
 
     def run(self, subject: Subject) -> Report:
-        """What infra.verification.run would report."""
+        """What infra.verification.runner.run would report."""
         assert self._child.stdin is not None
         assert self._child.stdout is not None
         request = {"subject": subject.to_json(), "junit": None}
@@ -44,7 +46,7 @@ def serve() -> None:
     """One request a line on stdin, one line of checks on stdout, until stdin ends."""
     import docker  # noqa: F401 - the suite itself loads it late, for servers in containers only
 
-    from tests.acceptance.__main__ import main
+    from infra.verification.checks.__main__ import main
 
     for line in sys.stdin:
         request, feed = os.pipe()

@@ -15,15 +15,17 @@ import pytest
 from infra import cli
 from infra.operations import preview, stack
 from infra.operations.preview import Planned
-from infra.operations.stack import PROJECT_ROOT
+from infra.paths import PROJECT_ROOT
 from infra.version import VERSION
 from tests.support import live_servers
 from tests.unit.operations.conftest import FINDING, PulumiState, env_file, outputs, pulumi_state, servers  # noqa: F401
 from tests.unit.operations.test_preview import CHANGE
 from tests.unit.operations.test_summary import RUN
+from tools.paths import PROGRAMS
 
 COMMANDS = PROJECT_ROOT / "docs" / "commands.md"
 VERBS = (
+    "down",
     "findings",
     "logs",
     "monitor",
@@ -34,6 +36,7 @@ VERBS = (
     "restart",
     "status",
     "summary",
+    "up",
     "verify",
 )
 READERS = ("findings", "monitor", "status", "summary", "restart")
@@ -63,9 +66,8 @@ def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, An
 
 def typed(*arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
     """The command in a process of its own."""
-    code = "from infra.cli import main; main()"
     return subprocess.run(
-        [sys.executable, "-c", code, *arguments], input=text, capture_output=True, text=True, check=False, timeout=60
+        [PROGRAMS / "circlepay", *arguments], input=text, capture_output=True, text=True, check=False, timeout=60
     )
 
 
@@ -268,7 +270,7 @@ def test_redis_cli_runs_one_command_or_a_line_each(brought_up: PulumiState) -> N
     assert "unknown command" in refused.stderr
 
 
-@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in {"purge", "psql", "verify"}])
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in {"up", "down", "purge", "psql", "verify"}])
 def test_no_verb_prints_a_credential(
     verb: str,
     brought_up: PulumiState,
@@ -284,9 +286,14 @@ def test_no_verb_prints_a_credential(
         assert login.password not in captured.out + captured.err
 
 
-def test_start_is_quick() -> None:
-    """Help imports neither database clients nor rich: a verb pays for what it uses."""
-    late = "{'psycopg', 'redis', 'rich', 'pulumi'}"
-    code = f"import sys; from infra import cli; cli.run(['--help']); print(sorted({late} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
+LATE = {"psycopg", "redis", "rich", "pulumi", "docker", "pydantic", "yaml", "psutil"}
+
+
+@pytest.mark.parametrize("imported", ["infra.cli", "infra.operations.up", "infra.operations.down"])
+def test_start_is_quick(imported: str) -> None:
+    """Neither database clients nor rich: a verb pays for what it uses, and an `up` for nothing before Pulumi runs."""
+    code = (
+        f"import sys; from infra import cli; import {imported}; cli.run(['--help']); print({LATE} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"

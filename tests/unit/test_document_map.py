@@ -14,15 +14,17 @@ import psycopg
 import pytest
 
 from infra.cache import parameters, server
-from infra.settings import DockerSettings, PostgresSettings, RedisSettings
-from infra.targets.containers import ownership
+from infra.settings.docker import DockerSettings
+from infra.settings.model import PostgresSettings, RedisSettings
+from infra.targets.docker import ownership
 from tests import document_map
 from tests.support import document, live_servers
 
 TEXT = document.DOCUMENT.read_text(encoding="utf-8")
 ITEMS = document.items(TEXT)
 ROOT = document.DOCUMENT.parents[1]
-ACCEPTANCE = "tests/acceptance/"
+ACCEPTANCE = "infra/verification/checks/"
+ACCEPTANCE_OF_CONTAINERS = "infra/targets/docker/checks/"
 
 
 def proofs(item: str) -> tuple[str, ...]:
@@ -49,8 +51,9 @@ def existing() -> frozenset[str]:
     templates = [test for _, tests in document_map.RULES for test in tests]
     named = [test for tests in (*document_map.PROOFS.values(), *document_map.VALUES.values()) for test in tests]
     files = {test.partition("::")[0] for test in (*templates, *named)}
-    suite = {file for file in files if file.startswith(ACCEPTANCE)}
-    runs = ((suite, ["--noconftest", "-c", f"{ACCEPTANCE}pytest.ini", "--rootdir", "."]), (files - suite, []))
+    suite = {file for file in files if file.startswith((ACCEPTANCE, ACCEPTANCE_OF_CONTAINERS))}
+    own_configuration = ["--noconftest", "-c", f"{ACCEPTANCE}pytest.ini", "--rootdir", "."]
+    runs: list[tuple[set[str], list[str]]] = [(suite, own_configuration), (files - suite, [])]
     cases: set[str] = set()
     for chosen, options in runs:
         argv = [

@@ -24,11 +24,11 @@ from pydantic.alias_generators import to_camel
 from infra import errors
 from infra.cli import cli
 from infra.postgres.parameters import RESTART_ONLY
-from infra.settings import Settings
-from infra.settings_docker import DockerSettings
-from infra.settings_problems import fields
-from infra.targets.containers import ownership
-from infra.targets.containers.site import FILES_ROOT
+from infra.settings.docker import DockerSettings
+from infra.settings.model import Settings
+from infra.settings.problems import fields
+from infra.targets.docker import ownership
+from infra.targets.docker.container_location import FILES_ROOT
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"

@@ -54,7 +54,7 @@ def test_the_provider_knows_of_pulumi_the_protocol_and_nothing_else() -> None:
 
 def test_only_the_settings_read_the_configuration() -> None:
     """The program makes the reader and hands it over, and that is all it does with it."""
-    assert users_of(*CONFIGURATION, among=MODULES) == {"infra/settings.py", "infra/__main__.py"}
+    assert users_of(*CONFIGURATION, among=MODULES) == {"infra/settings/loading.py", "infra/__main__.py"}
 
 
 def test_a_user_is_noticed() -> None:

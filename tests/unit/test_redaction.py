@@ -11,7 +11,7 @@ import pytest
 from infra import redaction
 from infra.redaction import MASK, RedactingFilter, redact, remember
 
-SECRET = 'a"secret/with?marks&more'
+SECRET = 'a"secret/with?marks&more~'
 
 
 @pytest.fixture(autouse=True)
@@ -19,11 +19,32 @@ def _own_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redaction, "_seen", set())
 
 
-@pytest.mark.parametrize("spelled", [SECRET, quote(SECRET, safe=""), json.dumps(SECRET)[1:-1]])
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        SECRET,
+        quote(SECRET, safe=""),
+        quote(SECRET),
+        quote(SECRET, safe="").replace("~", "%7E"),
+        json.dumps(SECRET)[1:-1],
+    ],
+)
 def test_every_spelling_is_masked(spelled: str) -> None:
     assert redact(f"before {spelled} after") == f"before {spelled} after"
+    assert redact(f"before {spelled} after", [SECRET]) == f"before {MASK} after"
     remember(SECRET)
     assert redact(f"before {spelled} after") == f"before {MASK} after"
+
+
+def test_named_secrets_are_masked_with_the_remembered_ones_and_not_remembered() -> None:
+    remember("remembered")
+    assert redact("remembered, named and p", ["named", "p", ""]) == f"{MASK}, {MASK} and {MASK}"
+    assert redact("remembered, named and p") == f"{MASK}, named and p"
+
+
+def test_the_percent_encoded_shapes() -> None:
+    assert redact("a p@ss/word, p%40ss%2Fword and p%40ss/word", ["p@ss/word"]) == "a [secret], [secret] and [secret]"
+    assert redact("nothing to hide", ["", "secret"]) == "nothing to hide"
 
 
 def test_a_secret_inside_another_leaves_no_part_of_it() -> None:

@@ -1,6 +1,6 @@
 """Pulumi's Docker plugin for stacks that run on Docker, where Pulumi does not download it by itself.
 
-A Pulumi that the user installed does. The one built here downloads nothing by itself: it is told to, and where that
+A Pulumi that the user installed does. The one built here downloads only on request, and where that
 fails the plugin is built from source and put into Pulumi's plugin folder, with a file beside it that says so.
 """
 
@@ -21,7 +21,7 @@ VERSION = "5.2.0"
 """The version of the Python package pulumi-docker, for which Pulumi looks for the plugin of the same."""
 
 FORCED_BY = "CIRCLEPAY_BUILD_DOCKER_PLUGIN"
-"""Set to 1, this builds the plugin whatever the stack and whosever the Pulumi, without trying to download it."""
+"""Set to 1, this builds the plugin for any stack and any Pulumi, without trying to download it."""
 
 PROGRAM = go.Program(
     Path(__file__).resolve().parent / "docker",
@@ -39,7 +39,7 @@ ON_DOCKER = re.compile(r"""^[^#\n]*circlepay:target["']?\s*:\s*["']?docker["']?\
 
 
 def prepare(environment: Mapping[str, str], home: Path, stack: str, *, own_build: bool) -> None:
-    """See to it that Pulumi finds the plugin, if the stack needs it; an official one is left as it is.
+    """Make sure that Pulumi finds the plugin, if the stack needs it; an official one is left as it is.
 
     home: Pulumi's home. own_build: Pulumi is this project's own build.
 
@@ -80,7 +80,7 @@ def install(home: Path) -> None:
     if is_ours(folder) and (folder / MARKER).read_text() == marker and (folder / PROGRAM.name).exists():
         return
     _put(folder, program, marker)
-    say(f"an unofficial Docker plugin {VERSION} is in {folder} ({MARKER} there tells of it)")
+    say(f"an unofficial Docker plugin {VERSION} is in {folder} ({MARKER} there describes it)")
 
 
 def installed(home: Path) -> Path | None:

@@ -28,8 +28,10 @@ def user_installed() -> Path | None:
         return Path(found)
     version = _version(found)
     if version is None or version < MINIMUM:
-        told = ".".join(map(str, version)) if version else "no version"
-        say(f"{found} tells {told}; {'.'.join(map(str, MINIMUM))} or later is needed, so this project builds its own")
+        reported = ".".join(map(str, version)) if version else "no version"
+        say(
+            f"{found} reports {reported}; {'.'.join(map(str, MINIMUM))} or later is needed, so this project builds its own"
+        )
         return None
     if shutil.which("pulumi-language-python", path=f"{Path(found).parent}{os.pathsep}{_path_without_ours()}") is None:
         say(f"{found} has no pulumi-language-python beside it or on PATH, so this project builds its own")

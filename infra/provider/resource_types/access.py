@@ -1,4 +1,4 @@
-"""Access: roles, grants and default privileges of one database as one plan, so that they never drift back and forth."""
+"""Access: the role, grants and default privileges of one database as one plan, so that no two resources conflict."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from infra.provider.resource_types.database_section import DatabaseSection
 
 
 class Access(DatabaseSection):
-    """The application's role and everything it may do. Deleting the resource leaves the role: objects may belong to it."""
+    """The application's role and its privileges. Deleting the resource keeps the role: it may own objects."""
 
     section = "access"
     token = "circlepay:index:Access"
@@ -18,10 +18,13 @@ class Access(DatabaseSection):
         "owner": Property("string", "Role whose future tables and sequences are covered by default privileges."),
         "role": Property("string", "The application's role.", replaces=True),
         "password": Property("string", "Its password; only a SCRAM verifier is ever sent.", secret=True),
-        "restrictPublic": Property("boolean", "Whether PUBLIC loses what PostgreSQL gives it by default."),
+        "restrictPublic": Property("boolean", "Whether PUBLIC loses PostgreSQL's default privileges."),
         "adopt": Property("boolean", "Whether a role without our mark may be taken over."),
-        "upstream": Property("array", "Revisions of what this rests on."),
+        "upstream": Property("array", "Revisions of the resources this depends on."),
     }
+
+    def subject(self, inputs: Values) -> str:
+        return f"role {inputs['role']} and its privileges"
 
     def identity(self, inputs: Values) -> str:
         return str(inputs["role"])

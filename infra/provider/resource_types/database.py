@@ -9,7 +9,7 @@ from infra.provider.resource_types.database_section import DatabaseSection
 
 
 class Database(DatabaseSection):
-    """A database with owner, encoding, locale, tablespace and connection limit. Deleting the resource leaves it."""
+    """A database with owner, encoding, locale, tablespace and connection limit. Deleting the resource keeps it."""
 
     section = "database"
     token = "circlepay:index:Database"
@@ -21,10 +21,13 @@ class Database(DatabaseSection):
         "localeProvider": Property("string", "builtin, libc or icu."),
         "locale": Property("string", "Locale."),
         "tablespace": Property("string", "Tablespace."),
-        "connectionLimit": Property("integer", "Most connections at once; -1 is no limit."),
-        "adopt": Property("boolean", "Whether one without our mark may be taken over."),
-        "upstream": Property("array", "Revisions of what this rests on."),
+        "connectionLimit": Property("integer", "Maximum number of connections; -1 is no limit."),
+        "adopt": Property("boolean", "Whether a database without our mark may be taken over."),
+        "upstream": Property("array", "Revisions of the resources this depends on."),
     }
+
+    def subject(self, inputs: Values) -> str:
+        return f"database {inputs['name']}"
 
     def identity(self, inputs: Values) -> str:
         return str(inputs["name"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,29 +18,36 @@ if TYPE_CHECKING:
 
 
 class DatabaseSection(Handler):
-    """A section: planned from facts that all sections share, applied under the database's lock. Deleting it leaves it all."""
+    """Planned from facts that all sections share, applied under the database's lock. Deleting it changes nothing."""
 
     section: ClassVar[str]
+
+    @abstractmethod
+    def subject(self, inputs: Values) -> str:
+        """What the section is about, as the subject of a change whose details are not known yet."""
 
     @abstractmethod
     def declaration(self, inputs: Values) -> dict[str, Any]:
         """The fields of DatabaseObjects that this section declares."""
 
+    def modules(self, values: Values) -> Iterable[str]:
+        return ("infra.postgres.objects",)
+
     def objects(self, inputs: Values) -> DatabaseObjects:
-        """The declaration of this section; what belongs to the others keeps its default and is not looked at."""
+        """The declaration of this section; fields of other sections keep their defaults and are not used."""
         from infra.postgres.database import DatabaseDeclaration
         from infra.postgres.objects import DatabaseObjects
         from infra.postgres.privileges import PrivilegesDeclaration
         from infra.postgres.roles import RoleDeclaration
 
-        nothing: dict[str, Any] = {
+        defaults: dict[str, Any] = {
             "database": DatabaseDeclaration(name=inputs["connection"]["database"]),
             "role": RoleDeclaration(),
             "privileges": PrivilegesDeclaration(),
             "migrations": (),
             "cache": Path(),
         }
-        return DatabaseObjects(**{**nothing, **self.declaration(inputs)})
+        return DatabaseObjects(**{**defaults, **self.declaration(inputs)})
 
     def plan(self, inputs: Values, state: Values | None, operation: Operation) -> list[Change]:
         from infra.postgres import objects
@@ -48,7 +56,7 @@ class DatabaseSection(Handler):
             return self._not_yet(inputs, "the server is not running yet")
         facts = facts_of(login_of(inputs["connection"]))
         if facts.catalog is None:
-            # What the state knows of it may well be true still: it is looked at once the server runs.
+            # What the state says of it may still be true; it is compared once the server runs.
             return self._not_yet(inputs, "the server does not answer yet") if state is None else []
         outcome = objects.plan(
             facts.catalog, self.objects(inputs), exists=facts.exists, sections={objects.Section(self.section)}
@@ -56,7 +64,7 @@ class DatabaseSection(Handler):
         return list(outcome.changes)
 
     def _not_yet(self, inputs: Values, reason: str) -> list[Change]:
-        return [Change(f"{self.section} of {self.identity(inputs)}", "create", reason)]
+        return [Change(self.subject(inputs), "create", reason)]
 
     def converge(self, inputs: Values, state: Values | None, operation: Operation) -> Converged:
         from infra.postgres import objects
@@ -83,7 +91,7 @@ class DatabaseSection(Handler):
         try:
             outcome = objects.plan(facts.catalog, self.objects(state), sections={objects.Section(self.section)})
         except CirclePayError as error:
-            # Raising here would stop the `up` that is to settle it; as drift, the same error meets it where it is applied.
+            # Raising here would stop the `up` that should resolve it; as drift, the error is raised again on applying it.
             operation.warn(error.message)
-            return Observed(drift=[Change(f"{self.section} of {self.identity(state)}", "settle", error.cause)])
+            return Observed(drift=[Change(self.subject(state), "resolve", error.cause)])
         return Observed(drift=list(outcome.changes), findings=list(outcome.findings))

@@ -5,27 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 
 from infra.changes import Change
+from infra.env_file.gate import SECRET_KEYS
 from infra.errors import PublishError, SettingsError
 from infra.provider.handler import CONNECTION_SECRETS, Converged, Handler, Observed, Operation, Property, Values
 from infra.provider.values import has_unknown
-from infra.publish_gate import SECRET_KEYS
 
 
 class EnvFile(Handler):
-    """Written atomically, mode 0600, after every credential in it has authenticated. Deleting the resource leaves the file."""
+    """Written atomically, mode 0600, after every credential in it has authenticated. Deleting the resource keeps the file."""
 
     token = "circlepay:index:EnvFile"
     inputs = {
         "path": Property("string", "Path of the file.", replaces=True),
         "stack": Property("string", "Name of the stack; the header names it."),
         "values": Property("object", "Value by name.", secret_members=SECRET_KEYS),
-        "suppliedSecretsFile": Property("string", "File the supplied secrets are read from; empty: from the values."),
+        "suppliedSecretsFile": Property("string", "File with the supplied secrets; empty: they are among the values."),
         "connection": Property(
             "object", "The superuser's login, for applied migrations.", secret_members=CONNECTION_SECRETS
         ),
         "migrations": Property("array", "Declared migrations: version, name, sha256."),
-        "verificationFailed": Property("integer", "Failed checks of the verification; the gate wants 0."),
-        "upstream": Property("array", "Revisions of everything the file tells of."),
+        "verificationFailed": Property("integer", "Failed checks of the verification; the gate requires 0."),
+        "upstream": Property("array", "Revisions of everything the file describes."),
     }
     outputs = {"sha256": Property("string", "Digest of the published file.")}
 
@@ -33,22 +33,22 @@ class EnvFile(Handler):
         return str(inputs["path"])
 
     def _text(self, values: Values) -> str:
-        from infra.env_file import encode
-        from infra.supplied_secrets import read_supplied
+        from infra.credentials.supplied import read_supplied
+        from infra.env_file.encoding import encode
 
         supplied = read_supplied(Path(values["suppliedSecretsFile"])) if values["suppliedSecretsFile"] else {}
         return encode({**values["values"], **supplied}, values["stack"])
 
     def plan(self, inputs: Values, state: Values | None, operation: Operation) -> list[Change]:
-        from infra.env_file import plan_publish
+        from infra.env_file.writing import plan_publish
 
         if has_unknown([inputs["values"]]):
             return [Change(f"env file {inputs['path']}", "write", "its values are known once the servers run")]
         return plan_publish(Path(inputs["path"]), self._text(inputs))
 
     def converge(self, inputs: Values, state: Values | None, operation: Operation) -> Converged:
-        from infra import publish_gate
-        from infra.env_file import digest, plan_publish, publish
+        from infra.env_file import gate as publish_gate
+        from infra.env_file.writing import digest, plan_publish, publish
         from infra.provider.sessions import login_of
 
         text, path = self._text(inputs), Path(inputs["path"])
@@ -68,6 +68,6 @@ class EnvFile(Handler):
         try:
             return Observed(drift=self.plan(state, state, operation))
         except (PublishError, SettingsError) as error:
-            # Raising here would stop the `up` that is to settle it; the same error meets it at the gate.
+            # Raising here would stop the `up` that should resolve it; the gate raises the same error.
             operation.warn(error.message)
             return Observed()

@@ -1,6 +1,8 @@
-"""PostgresParameters: the parameters in force on a running server, whatever ALTER SYSTEM did to them."""
+"""PostgresParameters: the parameters in force on a running server, including overrides by ALTER SYSTEM."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from infra.changes import Change, Finding
 from infra.provider.handler import CONNECTION_SECRETS, Converged, Handler, Observed, Operation, Property, Values
@@ -9,17 +11,20 @@ from infra.provider.values import has_unknown
 
 
 class PostgresParameters(Handler):
-    """Parameters in force, compared with the declared ones; overrides in postgresql.auto.conf are taken out again."""
+    """Parameters in force, compared with the declared ones; overrides in postgresql.auto.conf are reset."""
 
     token = "circlepay:index:PostgresParameters"
     inputs = {
         "connection": Property("object", "The superuser's login.", secret_members=CONNECTION_SECRETS),
-        "parameters": Property("object", "Declared value by name, as postgresql.conf takes it."),
-        "upstream": Property("array", "Revisions of what this rests on."),
+        "parameters": Property("object", "Declared value by name, in the syntax of postgresql.conf."),
+        "upstream": Property("array", "Revisions of the resources this depends on."),
     }
 
     def identity(self, inputs: Values) -> str:
         return "postgres-parameters"
+
+    def modules(self, values: Values) -> Iterable[str]:
+        return ("infra.postgres.catalog", "infra.postgres.connection")
 
     def plan(self, inputs: Values, state: Values | None, operation: Operation) -> list[Change]:
         from infra.postgres import parameters

@@ -1,4 +1,4 @@
-"""RedisParameters: the settings of a running Redis server, changed live where Redis can."""
+"""RedisParameters: the settings of a running Redis server, changed live where Redis supports it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from infra.provider.values import has_unknown
 
 
 class RedisParameters(Handler):
-    """Settings in force on a Redis server, set to the declared ones; Redis never writes its own file."""
+    """Settings in force on a Redis server, set to the declared ones; Redis does not rewrite its configuration file."""
 
     token = "circlepay:index:RedisParameters"
     inputs = {
         "connection": Property("object", "host, port, password.", secret_members=CONNECTION_SECRETS),
-        "parameters": Property("object", "Declared value by name, as CONFIG GET answers it."),
-        "upstream": Property("array", "Revisions of what this rests on."),
+        "parameters": Property("object", "Declared value by name, in the form that CONFIG GET returns."),
+        "upstream": Property("array", "Revisions of the resources this depends on."),
     }
 
     def identity(self, inputs: Values) -> str:
@@ -35,11 +35,12 @@ class RedisParameters(Handler):
 
     def converge(self, inputs: Values, state: Values | None, operation: Operation) -> Converged:
         from infra.cache import parameters
+        from infra.cache.connection import connect
 
         login = login_of(inputs["connection"])
         changes = parameters.plan(parameters.read(login, inputs["parameters"]), inputs["parameters"])
         if changes:
-            with parameters.connect(login) as client:
+            with connect(login) as client:
                 parameters.run(client, changes)
         return Converged(changes=changes)
 

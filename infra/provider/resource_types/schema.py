@@ -1,4 +1,4 @@
-"""Schema: everything the migrations make, and what drifted from it."""
+"""Schema: all objects that the migrations create, and their drift."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from infra.provider.resource_types.database_section import DatabaseSection
 
 
 class Schema(DatabaseSection):
-    """Migrations applied and the schema they make kept. Deleting the resource leaves every object."""
+    """Applies the migrations and repairs drift of their schema. Deleting the resource keeps every object."""
 
     section = "schema"
     token = "circlepay:index:Schema"
@@ -20,12 +20,15 @@ class Schema(DatabaseSection):
         "folder": Property("string", "Folder with `migrations` and `optional`."),
         "migrations": Property("array", "Declared migrations: version, name, sha256."),
         "adopt": Property("boolean", "Whether a schema built by hand may be taken over as the baseline."),
-        "dropRedundantIndexes": Property("boolean", "Whether the optional drops are made."),
+        "dropRedundantIndexes": Property("boolean", "Whether redundant indexes are dropped."),
         "lockTimeout": Property("number", "Seconds a change waits for a lock."),
         "statementTimeout": Property("number", "Seconds one statement may run."),
-        "cacheFolder": Property("string", "Folder for what can be made again."),
-        "upstream": Property("array", "Revisions of what this rests on."),
+        "cacheFolder": Property("string", "Folder for files that can be recreated."),
+        "upstream": Property("array", "Revisions of the resources this depends on."),
     }
+
+    def subject(self, inputs: Values) -> str:
+        return "tables, indexes and triggers of the migrations"
 
     def identity(self, inputs: Values) -> str:
         return "schema"

@@ -1,8 +1,10 @@
-"""Server: one server process, from its spec to answering with its credentials."""
+"""Server: one server at its location, from its spec to answering with its credentials."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
 from infra.changes import Change
 from infra.errors import TargetError
@@ -10,96 +12,94 @@ from infra.provider import prepared_suite
 from infra.provider.handler import Converged, Handler, Observed, Operation, Property, Values
 from infra.provider.sessions import forget
 from infra.provider.values import has_unknown
+from infra.targets import lifecycle
+from infra.targets import server as servers
+from infra.targets import target as targets
+from infra.targets.location import Location
+from infra.targets.machine import ProcessState
+from infra.targets.server import Server as RunningServer
 from infra.targets.spec import ServerSpec
 
 
 class Server(Handler):
-    """A server process that outlives the run that started it. Deleting it stops it and leaves its data."""
+    """A server that outlives the run that started it. Deleting it stops it in its own orderly way and leaves its data."""
 
     token = "circlepay:index:Server"
     inputs = {
         "spec": Property("object", "The server as data, see ServerSpec."),
-        "folder": Property("string", "Folder of the server, from ServerFolder."),
-        "port": Property("integer", "Port it listens on, from ServerFolder."),
-        "binaries": Property("string", "`wheel`, or the folder of its programs."),
+        "location": Property("object", "Where it is, see infra.targets.location.Location."),
+        "instance": Property(
+            "string", "Id of what holds its process, where that is a resource of its own; else empty."
+        ),
         "secrets": Property("object", "Secrets of the spec by name.", secret=True),
+        "upstream": Property("array", "What it rests on."),
     }
     outputs = {
         "running": Property("boolean", "Whether it answered when the state was last read."),
         "version": Property("string", "Version it answered."),
-        "dataPath": Property("string", "Folder of its data."),
-        "logPath": Property("string", "Folder of its logs."),
-        "programs": Property("string", "Folder of its programs."),
+        "programs": Property("string", "Folder of its programs; empty where they are part of an image."),
     }
-    stable = frozenset({"dataPath", "logPath", "programs"})
+    stable = frozenset({"programs"})
 
     def identity(self, inputs: Values) -> str:
         return str(inputs["spec"]["name"])
 
-    def plan(self, inputs: Values, state: Values | None, operation: Operation) -> list[Change]:
-        spec = ServerSpec.from_json(inputs["spec"])
-        if has_unknown([inputs["folder"], inputs["port"], inputs["secrets"]]):
-            return [Change(f"server {spec.name}", "start", "is not running yet")]
-        from infra.targets import processes
-        from infra.targets.placement import load
+    def modules(self, values: Values) -> Iterable[str]:
+        location = values["location"]
+        of_target = () if has_unknown(location) else targets.load(location["target"]).libraries
+        return (*of_target, values["spec"]["probe"].partition(":")[0])
 
-        placement = load(Path(inputs["folder"]))
-        if placement is None:
-            return [Change(f"server {spec.name}", "start", "is not running yet")]
-        programs = Path((state or {}).get("programs", ""))
-        facts = processes.read(placement, spec, inputs["secrets"], programs)
-        return processes.plan(facts, spec, inputs["secrets"], placement)
+    def plan(self, inputs: Values, state: Values | None, operation: Operation) -> list[Change]:
+        name = inputs["spec"]["name"]
+        if has_unknown([inputs["location"], inputs["secrets"]]):
+            reason = "is not running yet" if state is None else "its location changes"
+            return [Change(f"server {name}", "start" if state is None else "restart", reason)]
+        with _opened(inputs) as server:
+            if server is None:
+                return [Change(f"server {name}", "start", "is not running yet")]
+            facts = servers.read(server)
+            if has_unknown([inputs["instance"]]):
+                facts = replace(facts, process=ProcessState())
+            return servers.plan(facts, server).changes
 
     def converge(self, inputs: Values, state: Values | None, operation: Operation) -> Converged:
-        from infra.targets import processes
-        from infra.targets.placement import load
-        from infra.targets.programs import locate
-
-        spec = ServerSpec.from_json(inputs["spec"])
-        placement = load(Path(inputs["folder"]))
-        if placement is None:
-            raise TargetError(
-                "start " + spec.name, inputs["folder"], "the folder is gone or has lost its mark", "run `up` again"
-            )
         if state is None:
             prepared_suite.prepare()  # a created server is always verified in the same run
-        programs = locate(spec, inputs["binaries"], placement.system_user, placement.folder.parents[2])
-        changes = processes.apply(
-            placement,
-            spec,
-            inputs["secrets"],
-            programs,
-            cancelled=operation.cancelled,
-            progress=operation.progress,
-        )
-        forget(placement.host, placement.port)
-        facts = processes.read(placement, spec, inputs["secrets"], programs)
-        outputs = {
-            "running": facts.authenticates,
-            "version": facts.version,
-            "dataPath": str(placement.folder / "data"),
-            "logPath": str(placement.folder / "logs"),
-            "programs": str(programs),
-        }
-        return Converged(outputs, changes)
+        location = Location.from_json(inputs["location"])
+        with _opened(inputs) as server:
+            if server is None:
+                place = targets.load(location.target).describe(location)[1]
+                cause = "its location is gone, or has lost its mark"
+                raise TargetError(f"start {location.server}", place, cause, "run `up` again")
+            outcome = lifecycle.apply(server, cancelled=operation.cancelled, progress=operation.progress)
+            endpoint = location.endpoint()
+            forget(endpoint.host, endpoint.port)
+            outputs = {"running": True, "version": outcome.version, "programs": server.machine.programs_folder}
+        return Converged(outputs, outcome.changes)
 
     def observe(self, state: Values, operation: Operation) -> Observed | None:
-        from infra.targets import processes
-        from infra.targets.placement import load
-
-        spec = ServerSpec.from_json(state["spec"])
-        placement = load(Path(state["folder"]))
-        if placement is None:
-            return None
-        facts = processes.read(placement, spec, state["secrets"], Path(state["programs"]))
-        drift = processes.plan(facts, spec, state["secrets"], placement)
-        version = facts.version or state["version"]
-        return Observed({"running": facts.authenticates, "version": version}, drift)
+        try:
+            with _opened(state) as server:
+                if server is None:
+                    return None
+                facts = servers.read(server)
+                drift = servers.plan(facts, server).changes
+        except TargetError:
+            return Observed({"running": False})
+        return Observed({"running": bool(facts.version), "version": facts.version or state["version"]}, drift)
 
     def delete(self, state: Values, operation: Operation) -> None:
-        from infra.targets import processes
-        from infra.targets.placement import load
+        with _opened(state) as server:
+            if server is not None:
+                lifecycle.stop(server, progress=operation.progress)
 
-        placement = load(Path(state["folder"]))
-        if placement is not None:
-            processes.stop(placement, ServerSpec.from_json(state["spec"]), progress=operation.progress)
+    def upgraded(self, values: Values) -> Values:
+        return targets.upgraded_server(values)
+
+
+@contextmanager
+def _opened(values: Values) -> Iterator[RunningServer | None]:
+    """The server on its machine; None where its location is gone."""
+    location, spec = Location.from_json(values["location"]), ServerSpec.from_json(values["spec"])
+    with targets.load(location.target).machine(location, spec) as machine:
+        yield None if machine is None else RunningServer(machine, values["secrets"])

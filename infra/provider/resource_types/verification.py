@@ -1,4 +1,4 @@
-"""Verification: the acceptance suite as a resource; what it found is state, a failure stops the env file."""
+"""Verification: the acceptance suite as a resource; its result is state, and a failure keeps the env file unpublished."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from infra.errors import VerificationError
 from infra.provider.handler import Converged, Handler, Operation, Property, Values
 
 if TYPE_CHECKING:
-    from infra.verification import Failure
+    from infra.verification.report import Failure
 
 SHOWN_FAILURES = 10
 REMEDY = "\n-> "
-"""What the last line of a failure's message starts with."""
-LEFT_BY_UP = (
-    "this `up` did not put it back: something else changes it, or keeps it from being changed; see the server's log"
+"""The beginning of the last line of a failure's message."""
+NOT_REPAIRED = (
+    "this `up` could not restore it: something else changes it, or prevents the change; check the server's log"
 )
 
 
@@ -26,15 +26,17 @@ class Verification(Handler):
 
     token = "circlepay:index:Verification"
     inputs = {
-        "subject": Property("string", "What is looked at, as JSON: see infra.verification.Subject.", secret=True),
+        "subject": Property(
+            "string", "The stack to verify, as JSON: see infra.verification.subject.Subject.", secret=True
+        ),
         "upstream": Property("array", "Revisions of everything that is verified."),
     }
     outputs = {
         "passed": Property("integer", "Checks that passed."),
         "failed": Property(
-            "integer", "Checks that failed and that only a migration may settle; any other is an error."
+            "integer", "Failed checks that only a migration may resolve; any other failed check is an error."
         ),
-        "blocking": Property("integer", "Failed checks that keep the env file back: 0, since one is an error."),
+        "blocking": Property("integer", "Failed checks that block the env file: always 0, since one is an error."),
         "at": Property("string", "When, ISO 8601, UTC."),
     }
 
@@ -43,13 +45,16 @@ class Verification(Handler):
 
     def plan(self, inputs: Values, state: Values | None, operation: Operation) -> list[Change]:
         reason = (
-            "has not run since the stack came up" if state is None else "something it looks at was created or changed"
+            "has not run since the stack was brought up"
+            if state is None
+            else "a verified resource was created or changed"
         )
         return [Change("verification", "run", reason)]
 
     def converge(self, inputs: Values, state: Values | None, operation: Operation) -> Converged:
         from infra.provider import prepared_suite
-        from infra.verification import Subject, run
+        from infra.verification.runner import run
+        from infra.verification.subject import Subject
 
         operation.progress("running the acceptance suite")
         subject = Subject.from_json(json.loads(inputs["subject"]))
@@ -68,7 +73,7 @@ class Verification(Handler):
 
 
 def _finding(failure: Failure) -> Finding:
-    """Tables and columns by the names that the findings of the schema have, so that each is listed once."""
+    """Tables and columns are named as in the findings of the schema, so that each is listed once."""
     message, _, remedy = failure.message.rpartition(REMEDY)
     kind, _, name = failure.check.removeprefix("schema: ").partition(" ")
     subject = f"{kind} public.{name}" if kind in {"table", "column"} else failure.check
@@ -82,6 +87,6 @@ def _listed(failures: list[Failure]) -> str:
 
 
 def _after_up(message: str) -> str:
-    """A failure as it is told at the end of an `up`, which has just mended what it can: not with «run `up`»."""
+    """The message at the end of an `up`, which has just repaired what it can: without the remedy «run `make up`»."""
     found, _, remedy = message.rpartition(REMEDY)
-    return f"{found}{REMEDY}{LEFT_BY_UP}" if "`make up`" in remedy and found else message
+    return f"{found}{REMEDY}{NOT_REPAIRED}" if "`make up`" in remedy and found else message

@@ -6,12 +6,12 @@ import copy
 from typing import Any
 
 from infra.cache import server as cache_server
-from infra.targets.containers.site import Site
+from infra.targets.docker.container_location import ContainerLocation, placeholders
 from tests.bench.containers_by_hand import Server
 from tests.bench.docker_resources import Copy
 
 COPY = Copy(suffix="-clone-1", mark="0123456789", own_suffix="-bench-2", own_mark="abcdef")
-SITE = Site(
+SITE = ContainerLocation(
     container="redis-circlepay-clone-1",
     image="sha256:1",
     user="999:999",
@@ -19,7 +19,6 @@ SITE = Site(
     data_mount="/data",
     data="/data",
     files_volume="redis_files-clone-1",
-    port=6379,
 )
 BODY: dict[str, Any] = {
     "Cmd": ["/etc/circlepay/config/redis.conf"],
@@ -34,7 +33,9 @@ BODY: dict[str, Any] = {
 
 
 def server() -> Server:
-    return Server(cache_server.spec(parameters={}), SITE, {"password": "not-to-be-seen"}, copy.deepcopy(BODY), b"")
+    spec = cache_server.spec(parameters={})
+    secrets = {"password": "not-to-be-seen"}
+    return Server(spec, SITE, placeholders(6379, SITE.data), secrets, copy.deepcopy(BODY), b"")
 
 
 def test_other_names_and_another_port_and_all_else_the_same() -> None:

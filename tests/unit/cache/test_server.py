@@ -19,8 +19,8 @@ from infra.cache.parameters import declared
 from infra.changes import Effect
 from infra.endpoint import Endpoint
 from infra.errors import ServerError, TargetError
-from infra.settings import RedisSettings
-from infra.targets.placement import Placement
+from infra.settings.model import RedisSettings
+from infra.targets.processes.placement import Placement
 from infra.targets.spec import CredentialsRefused, ServerSpec
 from tests.support.placements import Stage, kill_server, staged
 
@@ -58,11 +58,11 @@ def client(place: Placement, password: str | None = EVERY_CHARACTER) -> redis.Re
 # --- the spec as data
 
 
-def test_the_spec_survives_json():
+def test_the_spec_survives_json() -> None:
     assert ServerSpec.from_json(spec().to_json()) == spec()
 
 
-def test_the_documents_settings_are_lines_of_the_file():
+def test_the_documents_settings_are_lines_of_the_file() -> None:
     (text,) = [file.content for file in spec().files if file.name == "redis.conf"]
     lines = text.splitlines()
     for line in (
@@ -81,12 +81,12 @@ def test_the_documents_settings_are_lines_of_the_file():
         assert line in lines, line
 
 
-def test_no_snapshots_are_said_explicitly():
+def test_no_snapshots_are_said_explicitly() -> None:
     (text,) = [file.content for file in spec(save=[]).files if file.name == "redis.conf"]
     assert 'save ""' in text.splitlines()
 
 
-def test_only_what_is_read_at_the_start_changes_the_restart_key():
+def test_only_what_is_read_at_the_start_changes_the_restart_key() -> None:
     assert spec(maxmemory="1gb").restart_key == spec().restart_key
     assert spec(logfile="/var/log/elsewhere.log").restart_key != spec().restart_key
 
@@ -95,7 +95,7 @@ def test_only_what_is_read_at_the_start_changes_the_restart_key():
 
 
 @every_server
-def test_up_again_down_and_up_with_the_promises_kept(stage, binaries):
+def test_up_again_down_and_up_with_the_promises_kept(stage: Stage, binaries: str) -> None:
     place = up(stage, binaries)
     assert stage.apply(place, spec(), SECRETS, binaries) == []
     with client(place) as cache:
@@ -126,7 +126,7 @@ def test_up_again_down_and_up_with_the_promises_kept(stage, binaries):
 
 
 @every_server
-def test_nobody_gets_in_without_the_password(stage, binaries):
+def test_nobody_gets_in_without_the_password(stage: Stage, binaries: str) -> None:
     place = up(stage, binaries)
     for password in (None, "wrong", EVERY_CHARACTER[:-1]):
         with client(place, password) as cache, pytest.raises(redis.AuthenticationError):
@@ -134,7 +134,9 @@ def test_nobody_gets_in_without_the_password(stage, binaries):
 
 
 @every_server
-def test_a_password_changed_by_hand_is_found_and_the_server_restarted_from_its_file(stage, binaries):
+def test_a_password_changed_by_hand_is_found_and_the_server_restarted_from_its_file(
+    stage: Stage, binaries: str
+) -> None:
     place = up(stage, binaries)
     with client(place) as cache:
         cache.set("kept", "yes")
@@ -147,7 +149,7 @@ def test_a_password_changed_by_hand_is_found_and_the_server_restarted_from_its_f
 
 
 @every_server
-def test_a_password_that_was_taken_away_is_found_too(stage, binaries):
+def test_a_password_that_was_taken_away_is_found_too(stage: Stage, binaries: str) -> None:
     place = up(stage, binaries)
     with client(place) as cache:
         cache.config_set("requirepass", "")
@@ -157,7 +159,7 @@ def test_a_password_that_was_taken_away_is_found_too(stage, binaries):
         cache.ping()
 
 
-def test_a_live_setting_is_only_written_and_the_log_file_restarts(stage):
+def test_a_live_setting_is_only_written_and_the_log_file_restarts(stage: Stage) -> None:
     place = up(stage)
     (change,) = stage.apply(place, spec(maxmemory="1gb"), SECRETS)
     assert (change.action, change.effect) == ("write", Effect.LIVE)
@@ -167,7 +169,7 @@ def test_a_live_setting_is_only_written_and_the_log_file_restarts(stage):
 
 
 @every_server
-def test_kill_9_and_at_once_another_up(stage, binaries):
+def test_kill_9_and_at_once_another_up(stage: Stage, binaries: str) -> None:
     place = up(stage, binaries)
     with client(place) as cache:
         cache.set("kept", "yes")
@@ -178,12 +180,12 @@ def test_kill_9_and_at_once_another_up(stage, binaries):
         assert cache.get("kept") == "yes"
 
 
-def test_a_configuration_it_cannot_start_with_is_shown_without_the_password(stage):
+def test_a_configuration_it_cannot_start_with_is_shown_without_the_password(stage: Stage) -> None:
     good = spec()
     broken = [replace(file, content=file.content + " trailing") for file in good.files if file.folder == "secrets"]
     wrong = replace(good, files=(*[file for file in good.files if file.folder != "secrets"], *broken))
     place = stage.place(wrong)
-    with pytest.raises(TargetError, match=r"it ended at once") as caught:
+    with pytest.raises(TargetError, match=r"it exited immediately") as caught:
         stage.apply(place, wrong, SECRETS)
     assert "FATAL CONFIG FILE ERROR" in caught.value.cause
     assert EVERY_CHARACTER not in caught.value.message
@@ -191,7 +193,7 @@ def test_a_configuration_it_cannot_start_with_is_shown_without_the_password(stag
 
 
 @needs_debian
-def test_data_of_a_server_that_is_too_new_is_shown(stage):
+def test_data_of_a_server_that_is_too_new_is_shown(stage: Stage) -> None:
     place = up(stage)
     with client(place) as cache:
         cache.set("kept", "yes")
@@ -202,14 +204,14 @@ def test_data_of_a_server_that_is_too_new_is_shown(stage):
         assert cache.get("kept") == "yes"
 
 
-def test_quotes_and_spaces_in_the_data_directory(stage):
+def test_quotes_and_spaces_in_the_data_directory(stage: Stage) -> None:
     stage.root = stage.root.with_name("it's my data, 100% here")
     place = up(stage)
     with client(place) as cache:
         assert cache.config_get("dir")["dir"] == str(place.sub("data"))
 
 
-def test_the_probe_tells_refused_from_not_there_and_from_loading(stage):
+def test_the_probe_tells_refused_from_not_there_and_from_loading(stage: Stage) -> None:
     place = up(stage)
     endpoint = Endpoint(place.host, place.port)
     with pytest.raises(CredentialsRefused):
@@ -223,7 +225,7 @@ def test_the_probe_tells_refused_from_not_there_and_from_loading(stage):
 @pytest.mark.parametrize(
     "answer", [b"", b"-LOADING wait\r\n" * 3, b"+OK\r\n-LOADING wait\r\n$1\r\nx\r\n", b"HTTP/1.1 400\r\n"]
 )
-def test_the_probe_believes_no_stranger(answer):
+def test_the_probe_believes_no_stranger(answer: bytes) -> None:
     import threading
 
     with socket.create_server(("127.0.0.1", 0)) as stranger:

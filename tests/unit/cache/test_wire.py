@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from infra.cache.wire import Refusal, Reply, ask, pairs
+from infra.cache.wire import Refusal, RefusedError, Reply, answer, ask, pairs
 from infra.endpoint import Endpoint
 
 
@@ -52,6 +52,13 @@ def test_commands_leave_together_and_are_counted_in_bytes() -> None:
     with answering(b"+OK\r\n+PONG\r\n") as (endpoint, heard):
         assert ask(endpoint, ("AUTH", "é\r\n"), ("PING",), timeout=10) == ["OK", "PONG"]
     assert heard == [b"*2\r\n$4\r\nAUTH\r\n$4\r\n\xc3\xa9\r\n\r\n*1\r\n$4\r\nPING\r\n"]
+
+
+def test_an_answer_is_the_last_reply_unless_one_was_refused() -> None:
+    with answering(b"+OK\r\n+PONG\r\n") as (endpoint, _):
+        assert answer(endpoint, ("AUTH", "p"), ("PING",), timeout=10) == "PONG"
+    with answering(b"-NOPERM no\r\n+PONG\r\n") as (endpoint, _), pytest.raises(RefusedError, match="NOPERM no"):
+        answer(endpoint, ("AUTH", "p"), ("PING",), timeout=10)
 
 
 @pytest.mark.parametrize("written", [b"", b"+OK", b"$10\r\nshort", b"*2\r\n+one\r\n"])

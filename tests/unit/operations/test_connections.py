@@ -23,7 +23,7 @@ def test_refusal_is_clear(view: StackView, server: str, broken: str) -> None:
         change = {"endpoint": Endpoint("127.0.0.1", live_servers.free_port())}
     connect = connections.postgres if server == "postgres" else connections.redis
     login = replace(login, **change)
-    with pytest.raises(ServerError) as caught, connect(login):  # type: ignore[operator]
+    with pytest.raises(ServerError) as caught, connect(login):
         pass
     assert caught.value.path == str(login.endpoint)
     assert caught.value.operation == f"connect to {server}"

@@ -12,34 +12,10 @@ import redis
 from infra.errors import TargetError
 from infra.operations import restart, status
 from infra.operations.stack import StackError, StackView
-from infra.targets.spec import ServerSpec
 from tests.support import container_product, engine
-from tests.unit.operations.conftest import PulumiState, Stage, container_outputs, usual_engine
+from tests.unit.operations.conftest import PulumiState, Stage, container_outputs, server_resource
 
 SPEC = container_product.spec()
-TYPE = "circlepay:index:ContainerServer"
-
-
-def _applied(stage: Stage, spec: ServerSpec = SPEC) -> dict[str, Any]:
-    """The server as a state remembers what the last `up` declared."""
-    limits = stage.limits
-    inputs = {
-        "engine": usual_engine(),
-        "spec": spec.to_json(),
-        "site": stage.site.to_json(),
-        "network": stage.network,
-        "host": "127.0.0.1",
-        "port": stage.port,
-        "limits": {"memory": limits.memory, "nanoCpus": limits.nano_cpus, "pids": limits.pids},
-    }
-    return {
-        "urn": f"urn:pulumi:test::circlepay::{TYPE}::redis",
-        "type": TYPE,
-        "custom": True,
-        "id": "redis",
-        "inputs": inputs,
-        "outputs": inputs,
-    }
 
 
 @pytest.fixture
@@ -47,7 +23,7 @@ def view(stage: Stage, pulumi_state: PulumiState) -> StackView:
     """A stack that is up, its only server in a container."""
     stage.up(SPEC)
     outputs = container_outputs(stage)
-    pulumi_state.add_stack("test", outputs, [_applied(stage)])
+    pulumi_state.add_stack("test", outputs, [server_resource("redis", SPEC, stage.location)])
     return StackView("test", pulumi_state.project, outputs)
 
 
@@ -60,12 +36,12 @@ def _restart(view: StackView) -> list[str]:
 
 @contextmanager
 def _client(stage: Stage) -> Iterator[redis.Redis]:
-    with redis.Redis(port=stage.port, password=stage.secrets["password"]) as client:
+    with redis.Redis(port=stage.location.port, password=stage.secrets["password"]) as client:
         yield client
 
 
 def _state(stage: Stage) -> dict[str, Any]:
-    return dict(stage.api.inspect_container(stage.site.container))
+    return dict(stage.api.inspect_container(stage.parts.container))
 
 
 def test_restart_keeps_container_data_and_password(stage: Stage, view: StackView) -> None:
@@ -84,19 +60,20 @@ def test_restart_keeps_container_data_and_password(stage: Stage, view: StackView
 
 def test_restart_ends_the_server_in_its_own_way(stage: Stage, view: StackView) -> None:
     _restart(view)
-    assert "bye bye" in stage.api.logs(stage.site.container).decode()
+    assert "bye bye" in stage.api.logs(stage.parts.container).decode()
 
 
 @pytest.mark.parametrize("by_hand", ["stop", "pause", "kill"])
 def test_restart_starts_what_does_not_run(stage: Stage, view: StackView, by_hand: str) -> None:
-    getattr(stage.api, by_hand)(stage.site.container)
+    getattr(stage.api, by_hand)(stage.parts.container)
     _restart(view)
     assert status.server_status(view, "redis").authenticating
 
 
 def test_restart_undoes_what_an_up_that_failed_has_written(stage: Stage, view: StackView) -> None:
-    stage.api.stop(stage.site.container)
-    stage.prepare(container_product.spec(databases=3))
+    stage.api.stop(stage.parts.container)
+    written = stage.server(container_product.spec(databases=3)).texts
+    stage.machine(SPEC).write({path: written[path] for path in ("config/third.conf", "config/note")})
     _restart(view)
     with _client(stage) as client:
         assert client.config_get("databases") == {"databases": "16"}
@@ -104,16 +81,16 @@ def test_restart_undoes_what_an_up_that_failed_has_written(stage: Stage, view: S
 
 
 def test_restart_without_a_container_says_what_to_type(stage: Stage, view: StackView) -> None:
-    stage.api.remove_container(stage.site.container, force=True)
+    stage.api.remove_container(stage.parts.container, force=True)
     with pytest.raises(TargetError, match=r"no container of this name\n.*make up"):
         _restart(view)
 
 
 def test_somebody_elses_container_is_left_alone(stage: Stage, view: StackView) -> None:
-    name = stage.site.container
+    name = stage.parts.container
     stage.api.remove_container(name, force=True)
-    with engine.container_of(stage.site.image, name=name) as foreign:
-        with pytest.raises(TargetError, match="it belongs to somebody else"):
+    with engine.container_of(stage.parts.image, name=name) as foreign:
+        with pytest.raises(TargetError, match="it belongs to another owner"):
             _restart(view)
         assert stage.api.inspect_container(foreign)["State"]["Status"] == "created"
 
@@ -129,8 +106,7 @@ def test_server_that_the_state_does_not_know_is_told(stage: Stage, view: StackVi
 def test_restart_takes_the_settings_of_the_last_up(stage: Stage, view: StackView, pulumi_state: PulumiState) -> None:
     pulumi_state.pulumi("stack", "rm", "--yes", "--force", "test")
     other = container_product.spec(databases=3)
-    stage.prepare(other)
-    pulumi_state.add_stack("test", container_outputs(stage), [_applied(stage, other)])
+    pulumi_state.add_stack("test", container_outputs(stage), [server_resource("redis", other, stage.location)])
     _restart(view)
     with _client(stage) as client:
         assert client.config_get("databases") == {"databases": "3"}

@@ -14,11 +14,14 @@ from infra.operations.preview import Planned
 from infra.operations.stack import StackView
 from infra.operations.status import EnvFileStatus, ServerStatus, Status
 from infra.operations.summary import Done, Summary
-from tests.unit.operations.conftest import FINDING
+from infra.targets import target
+from infra.targets.location import Location
+from tests.support.locations import container_location
+from tests.unit.operations.conftest import FINDING, server_outputs
 from tests.unit.operations.test_preview import CHANGE
 
 UP = ServerStatus("postgres", "127.0.0.1", 5432, True, True, "18.6", 17, 3725, 8_000_000)
-DOWN = ServerStatus("redis", "127.0.0.1", 6379, False, False, problem="nothing listens there")
+DOWN = ServerStatus("redis", "127.0.0.1", 6379, False, False, problem="nothing is listening there")
 FILE = EnvFileStatus("/home/me/[odd]/.env.local", exists=True, mode="0600", current=True)
 VERIFIED = {"passed": 120, "failed": 0, "at": "2026-01-02T03:04:05+00:00"}
 
@@ -64,23 +67,24 @@ def test_status_that_is_well() -> None:
     assert "make up" not in text
 
 
-CONTAINER = {"container": "redis-circlepay", "volume": "redis_data", "engine": "unix:///var/run/docker.sock"}
-FAR = CONTAINER | {"engine": "ssh://deploy@db1?config=/home/me/ssh"}
+CONTAINER = container_location("redis", 6379)
+FAR = container_location("redis", 6379, "ssh://deploy@db1?config=/home/me/ssh")
 
 
 @pytest.mark.parametrize(
-    ("engine", "expected"),
+    ("location", "expected"),
     [(CONTAINER, "container redis-circlepay  up"), (FAR, "redis-circlepay on ssh://deploy@db1  up")],
 )
-def test_status_of_a_container_names_it(engine: dict[str, str], expected: str) -> None:
-    server = ServerStatus("redis", "127.0.0.1", 6379, True, True, "7.0.15", uptime=5, **engine)  # type: ignore[arg-type]
+def test_status_of_a_container_names_it(location: Location, expected: str) -> None:
+    place, _ = target.load("docker").describe(location)
+    server = ServerStatus("redis", "127.0.0.1", 6379, True, True, "7.0.15", uptime=5, place=place)
     text = shown(display.status, Status("dev", (server,), FILE, (), VERIFIED), width=200)
     assert expected in text
     assert "pid" not in text
 
 
 def test_summary_of_containers_names_them_and_their_volumes(view: StackView, outputs: dict[str, Any]) -> None:
-    outputs["redis"] |= CONTAINER | {"dataPath": "/data", "folder": "", "logPath": "", "programs": ""}
+    outputs["redis"] = server_outputs(CONTAINER, version="7.0", programs="")
     text = shown(display.summary, Summary(view, "up", "succeeded", 1, ()))
     assert "container redis-circlepay\n" in text
     assert "data      volume redis_data\n" in text
@@ -92,7 +96,7 @@ def test_status_that_is_not_well_says_what_to_type() -> None:
     text = shown(display.status, Status("dev", (DOWN,), FILE, drift, {}, (FINDING,)))
     for expected in (
         "✗ redis",
-        "down (nothing listens there)",
+        "down (nothing is listening there)",
         "update schema",
         "is missing",
         "findings  1",
@@ -103,7 +107,7 @@ def test_status_that_is_not_well_says_what_to_type() -> None:
 
 @pytest.mark.parametrize(
     ("drift", "problem", "expected"),
-    [(None, "", "not looked for"), (None, "no pulumi [here]", "could not be looked for: no pulumi [here]")],
+    [(None, "", "not checked"), (None, "no pulumi [here]", "could not be checked: no pulumi [here]")],
 )
 def test_status_without_drift_says_so(drift: None, problem: str, expected: str) -> None:
     assert expected in shown(display.status, Status("local", (UP,), FILE, drift, VERIFIED, drift_problem=problem))

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from infra.errors import CirclePayError, SettingsError
-from infra.operations.engine_errors import EngineError, engine_is_silent, merged, own_error, readable, told
-from infra.settings import parse
+from infra.operations.engine_errors import EngineError, engine_is_silent, error_messages, merged, own_error, readable
+from infra.settings.loading import parse
 
 
 def event(severity: str, message: str) -> str:
@@ -27,7 +27,7 @@ def test_only_errors_are_told_each_once() -> None:
         '{"sequence": 2, "summaryEvent": {}}',
         '{"cut short',
     ]
-    assert told("\n".join(lines)) == ["a: b: c"]
+    assert error_messages("\n".join(lines)) == ["a: b: c"]
 
 
 IMAGE = "urn:pulumi:dev::circlepay::docker:index/remoteImage:RemoteImage::redis-image"
@@ -94,7 +94,7 @@ def test_only_an_engine_that_cannot_be_used_is_silent(words: str, silent: bool) 
 
 def test_one_cause_of_many_resources_is_told_once() -> None:
     lines = [json.dumps({"diagnosticEvent": of_plugin(wrapping.format(ABSENT))}) for wrapping in WRAPPED]
-    assert len(told("\n".join(lines))) == 1
+    assert len(error_messages("\n".join(lines))) == 1
 
 
 def test_what_was_being_done_is_told_together() -> None:

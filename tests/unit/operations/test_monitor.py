@@ -230,7 +230,7 @@ def test_locked_table_costs_one_answer_and_a_moment(view: StackView, servers: Se
         seconds = time.monotonic() - began
     assert [table.name for table in found] == QUERY_NAMES + REDIS_NAMES
     problems = {table.name: table.problem for table in found if table.problem}
-    assert problems == {"table_sizes": "a lock kept it waiting for 3 s; long_transactions shows who may hold it"}
+    assert problems == {"table_sizes": "it waited 3 s for a lock; long_transactions shows which sessions may hold it"}
     assert seconds < 10
     holders = next(table.as_dict()["rows"] for table in found if table.name == "long_transactions")
     assert [row["statement"] for row in holders] == ["LOCK TABLE users IN ACCESS EXCLUSIVE MODE"]

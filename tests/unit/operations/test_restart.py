@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,16 +16,16 @@ import redis
 from infra.cache import parameters as cache_parameters
 from infra.cache import server as cache_server
 from infra.errors import TargetError
-from infra.operations import logs, restart, status
-from infra.operations.stack import StackView
+from infra.operations import restart, status
+from infra.operations import stack as stacks
+from infra.operations.stack import StackError, StackView
 from infra.postgres import parameters as postgres_parameters
 from infra.postgres import server as postgres_server
-from infra.settings import PostgresSettings, RedisSettings
-from infra.targets import placement as placements
-from infra.targets import processes, programs
-from infra.targets.placement import Placement
+from infra.settings.model import PostgresSettings, RedisSettings
+from infra.targets.processes.placement import Placement
 from infra.targets.spec import ServerSpec
-from tests.support import live_servers
+from tests.support import placements
+from tests.unit.operations.conftest import server_outputs, server_resource
 
 PASSWORD = "a-password-for-tests-0123456789"
 
@@ -43,10 +40,11 @@ def _specification(name: str) -> tuple[ServerSpec, dict[str, str]]:
 
 @dataclass(frozen=True)
 class Placed:
-    """A server that the target runs, and the stack that describes it."""
+    """A server that the target runs, and the stack that describes it. resources: those of its state."""
 
     placement: Placement
     view: StackView
+    resources: list[dict[str, Any]]
 
     @property
     def name(self) -> str:
@@ -76,55 +74,36 @@ class Placed:
 
 
 @contextmanager
-def _placed(name: str) -> Iterator[Placed]:
+def _placed(name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Placed]:
     spec, secrets = _specification(name)
-    root = Path(tempfile.mkdtemp(prefix="circlepay-test-restart-"))
-    root.chmod(0o755)
-    placement = placements.place(
-        data_root=root,
-        clone_id="0123456789",
-        stack="test",
-        project_root=str(root),
-        spec_name=spec.name,
-        host="127.0.0.1",
-        requested_port=live_servers.free_port(),
-        documented_port=spec.documented_port,
-        secrets_id="test",
-    )
-    found = programs.locate(spec, "wheel", placement.system_user, root)
-    processes.apply(placement, spec, secrets, found, cancelled=threading.Event(), progress=lambda text: None)
-    place = f"127.0.0.1:{placement.port}"
-    outputs: dict[str, Any] = {
-        "redisUrl": f"redis://:{PASSWORD}@{place}",
-        "adminDatabaseUrl": f"postgresql://postgres:{PASSWORD}@{place}/postgres",
-        name: {
-            "address": "127.0.0.1",
-            "port": placement.port,
-            "version": "",
-            "folder": str(placement.folder),
-            "dataPath": str(placement.folder / "data"),
-            "logPath": str(placement.folder / "logs"),
-            "programs": str(found),
-        },
-    }
-    try:
-        yield Placed(placement, StackView("test", root, outputs))
-    finally:
-        processes.stop(placement, spec, progress=lambda text: None)
-        shutil.rmtree(root)
+    with placements.staged() as stage:
+        placement = stage.place(spec)
+        location = stage.server(placement, spec, secrets).machine.location
+        stage.apply(placement, spec, secrets)
+        place = f"127.0.0.1:{placement.port}"
+        outputs: dict[str, Any] = {
+            "redisUrl": f"redis://:{PASSWORD}@{place}",
+            "adminDatabaseUrl": f"postgresql://postgres:{PASSWORD}@{place}/postgres",
+            name: server_outputs(location, version="", programs=str(stage.programs(spec))),
+        }
+        resources = [server_resource(name, spec, location)]
+        state = {"deployment": {"resources": resources}}
+        monkeypatch.setattr(stacks, "export", lambda stack, project_root: state)
+        yield Placed(placement, StackView("test", stage.root, outputs), resources)
+        stage.stop(placement, spec)
 
 
 @pytest.fixture(params=["postgres", "redis"])
-def placed(request: pytest.FixtureRequest) -> Iterator[Placed]:
+def placed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Placed]:
     """Each server, brought up by the target in a folder of its own."""
-    with _placed(request.param) as found:
+    with _placed(request.param, monkeypatch) as found:
         yield found
 
 
 @pytest.fixture
-def placed_redis() -> Iterator[Placed]:
+def placed_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[Placed]:
     """Redis, which starts faster."""
-    with _placed("redis") as found:
+    with _placed("redis", monkeypatch) as found:
         yield found
 
 
@@ -165,23 +144,31 @@ def test_restart_starts_a_server_that_is_down(placed: Placed) -> None:
 
 
 def test_log_of_a_placed_server_is_found(placed: Placed) -> None:
-    lines = logs.of(placed.view.server(placed.name), "test").last_lines(100)
+    server = placed.view.server(placed.name)
+    lines = server.target.log(server.location).last_lines(100)
     assert any("ready to accept connections" in line.lower() for line in lines)
 
 
-@pytest.mark.parametrize("content", [None, "{", "{}", "[]"], ids=["absent", "no json", "empty", "no object"])
-def test_missing_or_damaged_specification_says_what_to_type(placed_redis: Placed, content: str | None) -> None:
-    path = placed_redis.placement.folder / "run" / "spec.json"
-    path.unlink()
-    if content is not None:
-        path.write_text(content)
+def test_restart_undoes_what_an_up_that_failed_has_written(placed_redis: Placed) -> None:
+    file = placed_redis.placement.folder / "config" / "redis.conf"
+    text = file.read_text()
+    file.write_text(f"{text}maxclients 10\n")
+    placed_redis.restart()
+    assert file.read_text() == text
+
+
+def test_server_that_the_state_does_not_know_is_told(placed_redis: Placed) -> None:
     pid = placed_redis.status().pid
-    with pytest.raises(TargetError, match="make up"):
+    placed_redis.resources.clear()
+    with pytest.raises(StackError, match=r"has no such server\n.*make up STACK=test"):
         placed_redis.restart()
     assert placed_redis.status().pid == pid
 
 
 def test_folder_that_is_not_ours_is_left_alone(placed_redis: Placed, tmp_path: Path) -> None:
-    placed_redis.view.outputs["redis"]["folder"] = str(tmp_path)
-    with pytest.raises(TargetError, match="there is no server of ours in this folder"):
+    pid = placed_redis.status().pid
+    (resource,) = placed_redis.resources
+    resource["inputs"]["location"]["names"]["folder"] = str(tmp_path)
+    with pytest.raises(TargetError, match=r"there is no server of ours at this place\n.*make up"):
         placed_redis.restart()
+    assert placed_redis.status().pid == pid

@@ -16,8 +16,9 @@ from infra.endpoint import Endpoint, Login
 from infra.errors import SettingsError
 from infra.operations import clients, engine_errors, preview, stack
 from infra.operations.stack import StackError, StackView, parse_url
+from tests.support.locations import container_location
 from tests.support.ssh_server import ssh_server
-from tests.unit.operations.conftest import PulumiState
+from tests.unit.operations.conftest import PulumiState, server_outputs
 
 
 def test_outputs_are_read_with_their_secrets(pulumi_state: PulumiState, outputs: dict[str, Any]) -> None:
@@ -89,17 +90,29 @@ def test_credentials_stay_out_of_repr(view: StackView, outputs: dict[str, Any]) 
 def test_server_is_described(view: StackView, outputs: dict[str, Any]) -> None:
     server = view.server("redis")
     assert server.endpoint == Endpoint("127.0.0.1", outputs["redis"]["port"])
-    assert server.folder == Path(outputs["redis"]["folder"])
+    assert server.location.to_json() == outputs["redis"]["location"]
+    assert server.programs == Path(outputs["redis"]["programs"])
 
 
-def test_server_in_a_container_has_no_folder_here(view: StackView, outputs: dict[str, Any]) -> None:
-    own = {"container": "redis-circlepay", "volume": "redis_data", "engine": "unix:///x.sock"}
-    outputs["redis"] |= own | {"folder": "", "dataPath": "/data", "logPath": "", "programs": ""}
+def test_server_in_a_container_has_no_programs_here(view: StackView, outputs: dict[str, Any]) -> None:
+    location = container_location("redis", outputs["redis"]["port"])
+    outputs["redis"] = server_outputs(location, version="7.0", programs="")
     server = view.server("redis")
-    assert (server.folder, server.log_path, server.programs) == (None, None, None)
-    assert (server.container, server.volume, server.engine) == ("redis-circlepay", "redis_data", "unix:///x.sock")
-    assert server.data_path == Path("/data")
-    assert server.reached() == server.endpoint == view.redis_login().endpoint
+    assert (server.location, server.programs) == (location, None)
+    assert server.location.endpoint() == server.endpoint == view.redis_login().endpoint
+
+
+def test_server_of_an_earlier_release_says_what_to_type(view: StackView, outputs: dict[str, Any]) -> None:
+    del outputs["redis"]["location"]
+    with pytest.raises(StackError, match=r"an earlier release brought it up\n.*make up STACK=test"):
+        view.server("redis")
+
+
+@pytest.mark.parametrize("damaged", [{}, {"target": "docker"}, None])
+def test_location_that_is_not_whole_is_told(view: StackView, outputs: dict[str, Any], damaged: object) -> None:
+    outputs["redis"]["location"] = damaged
+    with pytest.raises(StackError, match="its output 'redis' is missing or incomplete"):
+        view.server("redis")
 
 
 @pytest.fixture
@@ -113,18 +126,18 @@ def via() -> Iterator[str]:
 def test_server_on_another_machine_is_reached_through_a_tunnel(
     view: StackView, outputs: dict[str, Any], via: str
 ) -> None:
-    outputs["redis"] |= {"container": "redis-circlepay", "engine": via}
     port = outputs["redis"]["port"]
+    outputs["redis"]["location"] = container_location("redis", port, via).to_json()
     server, login = view.server("redis"), view.redis_login()
     assert server.endpoint.port == port
-    assert server.reached().port == login.endpoint.port != port
+    assert server.location.endpoint().port == login.endpoint.port != port
     assert clients.run_redis(login, ["ping"]) == "PONG"
-    outputs["postgres"] |= {"engine": via}
+    outputs["postgres"]["location"]["via"] = via
     assert view.admin_login().endpoint.port != outputs["postgres"]["port"] != view.application_login().endpoint.port
 
 
 def test_a_resource_is_found_by_type_and_name() -> None:
-    kind = "circlepay:index:ContainerServer"
+    kind = "circlepay:index:Server"
     listed = [{"type": kind, "urn": f"urn:pulumi:x::circlepay::{kind}::{name}"} for name in ("postgres", "redis")]
     state = {"deployment": {"resources": listed}}
     assert stack.resource(state, kind, "redis") == listed[1]

@@ -14,6 +14,7 @@ from infra.operations.preview import Planned
 from infra.operations.stack import StackView
 from infra.operations.status import EnvFileStatus, ServerStatus, Status
 from tests.support import container_product, live_servers
+from tests.support.locations import container_location
 from tests.unit.operations.conftest import Servers, Stage, container_outputs
 from tests.unit.operations.test_preview import CHANGE
 from tests.unit.operations.test_stack import SETTINGS_MESSAGE, failing_pulumi
@@ -26,9 +27,8 @@ GOOD_FILE = EnvFileStatus("/x/.env", exists=True, mode="0600", current=True)
 def test_running_server_is_described(view: StackView, servers: Servers, name: str) -> None:
     live = servers.postgres if name == "postgres" else servers.cache
     found = status.server_status(view, name)
-    assert live.process is not None
     assert (found.running, found.authenticating, found.problem) == (True, True, "")
-    assert (found.address, found.port, found.pid) == ("127.0.0.1", live.port, live.process.pid)
+    assert (found.address, found.port, found.pid) == ("127.0.0.1", live.port, live.pid)
     assert found.version.startswith("18." if name == "postgres" else "9.")
     assert found.uptime is not None
     assert 0 <= found.uptime < 600
@@ -38,9 +38,9 @@ def test_running_server_is_described(view: StackView, servers: Servers, name: st
 
 @pytest.mark.parametrize("name", ["postgres", "redis"])
 def test_server_that_is_down_is_told(view: StackView, outputs: dict[str, Any], name: str) -> None:
-    outputs[name]["port"] = live_servers.free_port()
+    outputs[name]["location"]["port"] = live_servers.free_port()
     found = status.server_status(view, name)
-    assert (found.running, found.authenticating, found.problem) == (False, False, "nothing listens there")
+    assert (found.running, found.authenticating, found.problem) == (False, False, "nothing is listening there")
 
 
 def _contained(stage: Stage) -> StackView:
@@ -51,7 +51,7 @@ def test_running_container_is_described_by_its_name(stage: Stage) -> None:
     stage.up(container_product.spec())
     found = status.server_status(_contained(stage), "redis")
     assert (found.running, found.authenticating, found.problem) == (True, True, "")
-    assert (found.container, found.volume) == (stage.site.container, stage.site.data_volume)
+    assert found.place == f"container {stage.parts.container}"
     assert found.pid is None  # 1 inside, and of no use outside
 
 
@@ -66,10 +66,10 @@ def test_running_container_is_described_by_its_name(stage: Stage) -> None:
 )
 def test_container_that_does_not_run_is_told(stage: Stage, by_hand: Any, problem: str) -> None:
     stage.up(container_product.spec())
-    by_hand(stage.api, stage.site.container)
+    by_hand(stage.api, stage.parts.container)
     found = status.server_status(_contained(stage), "redis")
     assert not found.authenticating
-    assert found.problem == problem.format(stage.site.container)
+    assert found.problem == problem.format(stage.parts.container)
 
 
 def test_container_that_runs_and_refuses_tells_the_servers_words(stage: Stage) -> None:
@@ -81,7 +81,8 @@ def test_container_that_runs_and_refuses_tells_the_servers_words(stage: Stage) -
 
 
 def test_engine_that_is_absent_is_told(view: StackView, outputs: dict[str, Any]) -> None:
-    outputs["redis"] |= {"port": live_servers.free_port(), "container": "x", "engine": "unix:///nonexistent.sock"}
+    location = container_location("redis", live_servers.free_port(), "unix:///nonexistent.sock")
+    outputs["redis"]["location"] = location.to_json()
     found = status.server_status(view, "redis")
     assert found.problem == "unix:///nonexistent.sock: there is no container engine"
 
@@ -102,7 +103,7 @@ def test_something_else_on_the_port_is_not_authenticating(view: StackView, outpu
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         outputs["redisUrl"] = outputs["redisUrl"].replace(f":{outputs['redis']['port']}/", f":{port}/")
-        outputs["redis"]["port"] = port
+        outputs["redis"]["location"]["port"] = port
         found = status.server_status(view, "redis")
     assert (found.running, found.authenticating) == (True, False)
 
@@ -185,7 +186,7 @@ def test_well_means_every_part(change: dict[str, Any], well: bool) -> None:
         ("a pasted secret", "it was edited: line 21 is not KEY=value"),
         ("junk", "it was edited: it has keys that are not documented"),
         ("MORE=1", "it was edited: it has keys that are not documented"),
-        ("DEBUG=1", "it was edited: DEBUG stands there twice"),
+        ("DEBUG=1", "it was edited: DEBUG is defined twice"),
     ],
 )
 def test_env_file_that_was_edited_is_told(view: StackView, env_file: Path, line: str, problem: str) -> None:

@@ -12,7 +12,8 @@ import pytest
 from infra.operations import summary
 from infra.operations.stack import StackError
 from infra.operations.summary import moment, next_commands, summarize
-from tests.unit.operations.conftest import PulumiState
+from tests.support.locations import container_location
+from tests.unit.operations.conftest import PulumiState, server_outputs
 from tests.unit.operations.test_preview import CHANGE
 
 BEFORE, BEGAN, DURING, ENDED = (
@@ -81,14 +82,16 @@ def test_containers_that_the_last_run_made_are_told(outputs: dict[str, Any], tmp
     ]
 
 
-def test_summary_as_json_names_container_and_volume_and_no_path_that_is_none(
+def test_summary_as_json_names_what_servers_run_in_and_where_their_data_is(
     outputs: dict[str, Any], tmp_path: Path
 ) -> None:
-    own = {"container": "redis-circlepay", "volume": "redis_data", "engine": "unix:///x.sock"}
-    outputs["redis"] |= own | {"folder": "", "dataPath": "/data", "logPath": "", "programs": ""}
+    location = container_location("redis", 6379)
+    outputs["redis"] = server_outputs(location, version="7.0", programs="")
     postgres, redis = summarize("test", tmp_path, state(outputs), [RUN]).as_dict()["servers"]
-    assert redis.items() >= (own | {"dataPath": "/data", "logPath": ""}).items()
-    assert (postgres["container"], postgres["volume"]) == ("", "")
+    named = {"place": "container redis-circlepay", "data": "volume redis_data", "dataPath": "/data"}
+    assert redis.items() >= (named | {"location": location.to_json()}).items()
+    data = outputs["postgres"]["dataPath"]
+    assert (postgres["place"], postgres["data"], postgres["dataPath"]) == ("", data, data)
 
 
 def test_taking_down_is_called_down(outputs: dict[str, Any], tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from infra.operations import stack as stacks
 from infra.operations import verify
 from infra.operations.stack import StackError, StackView
-from infra.verification import Check, Report
+from infra.verification.report import Check, Report
 from tests.support.verification_stack import Stack, stack
 
 FAILED_CHECK = Check("schema", "index idx", "failed", 0.1, "expected: a\nobserved: b\n-> do that")

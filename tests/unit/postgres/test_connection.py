@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from infra.endpoint import Endpoint, Login
+from infra.env_file.encoding import database_url
 from infra.errors import CatalogError, ServerError
 from infra.postgres import catalog
-from infra.postgres.connection import connect, exclusive, reconnected
+from infra.postgres.connection import connect, exclusive, open_session, reconnected
 from tests.support.live_servers import free_port
 from tests.unit.postgres.conftest import Stage
 
@@ -29,9 +32,12 @@ def test_a_session_says_what_it_is(stage: Stage) -> None:
     }
 
 
-def test_the_environment_has_no_say(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def misleading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that leads every session elsewhere that lets it."""
     for name, value in {
         "PGHOST": "192.0.2.1",
+        "PGHOSTADDR": "192.0.2.1",
         "PGPORT": "1",
         "PGUSER": "nobody",
         "PGDATABASE": "nothing",
@@ -40,8 +46,30 @@ def test_the_environment_has_no_say(stage: Stage, monkeypatch: pytest.MonkeyPatc
         "PGTARGETSESSIONATTRS": "standby",
     }.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("misleading")
+def test_the_environment_has_no_say(stage: Stage) -> None:
     with connect(stage.login) as connection:
         assert connection.execute("SELECT current_setting('search_path')").fetchone() == ("public",)
+
+
+@pytest.mark.usefixtures("misleading")
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_nor_has_it_where_a_url_says_where_to_go(stage: Stage, host: str) -> None:
+    login = replace(stage.login, endpoint=replace(stage.login.endpoint, host=host))
+    with open_session(database_url(login), application_name="of-a-test", connect_timeout=5) as connection:
+        row = connection.execute("SELECT current_database(), current_setting('search_path')").fetchone()
+    assert row == (stage.login.database, '"$user", public')
+
+
+def test_parameters_stand_in_for_what_a_url_says_and_the_url_for_what_is_usual(stage: Stage) -> None:
+    elsewhere = replace(stage.login, endpoint=Endpoint("192.0.2.1", 1))
+    url = f"{database_url(elsewhere)}?sslmode=disable&options=-c%20geqo%3Doff"
+    place: dict[str, Any] = {"host": stage.login.endpoint.host, "port": stage.login.endpoint.port}
+    with open_session(url, application_name="of-a-test", connect_timeout=5, **place) as connection:
+        assert connection.info.get_parameters()["sslmode"] == "disable"
+        assert connection.execute("SHOW geqo").fetchone() == ("off",)
 
 
 def test_a_search_path_of_the_database_cannot_lead_elsewhere(stage: Stage) -> None:
@@ -105,9 +133,12 @@ def test_all_facts_are_one_round_trip(stage: Stage, monkeypatch: pytest.MonkeyPa
     with connect(stage.login) as connection:
         asked: list[object] = []
         execute = connection.execute
-        monkeypatch.setattr(
-            connection, "execute", lambda *words, **more: (asked.append(words), execute(*words, **more))[1]
-        )
+
+        def recorded(*words: Any, **more: Any) -> Any:
+            asked.append(words)
+            return execute(*words, **more)
+
+        monkeypatch.setattr(connection, "execute", recorded)
         assert catalog.read(connection).tables
     assert len(asked) == 1
 

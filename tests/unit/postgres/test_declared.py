@@ -43,7 +43,7 @@ def test_without_a_cache_it_is_replayed_once(stage: Stage, tmp_path_factory: pyt
     stage.run("DROP INDEX idx_users_kyc_status")
     unknown = stage.plan(cache=folder)
     assert unknown.changes == (), "a preview makes no scratch database"
-    assert any("not known here" in item.problem for item in unknown.findings)
+    assert any("drift is unknown" in item.problem for item in unknown.findings)
     assert [change.subject for change in stage.apply(cache=folder).changes] == ["index public.idx_users_kyc_status"]
     assert stage.plan(cache=folder).changes == ()
     assert len(list(folder.iterdir())) == 1

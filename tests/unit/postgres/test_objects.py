@@ -5,8 +5,9 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from infra.changes import Change
 from infra.postgres import objects
-from infra.postgres.catalog import look, read
+from infra.postgres.catalog import read, read_overview
 from infra.postgres.database import MARK
 from infra.postgres.objects import Section
 from tests.unit.postgres.conftest import PASSWORD, Stage, mended
@@ -63,30 +64,30 @@ def test_the_baseline_alone_has_the_documented_defect(bare: Stage) -> None:
     bare.run("INSERT INTO transactions (user_id, transaction_id, transaction_type, amount) VALUES (1, 't', 'pay', 1)")
 
 
-def test_a_glance_at_a_database_says_whether_it_is_empty(bare: Stage, stage: Stage) -> None:
+def test_overview_says_whether_a_database_is_empty(bare: Stage, stage: Stage) -> None:
     with stage.connect() as connection:
-        assert not look(connection).empty
+        assert not read_overview(connection).empty
     bare.run(f"CREATE DATABASE {bare.name} TEMPLATE template0", database="postgres")
     with bare.connect() as connection:
-        assert look(connection).empty
+        assert read_overview(connection).empty
         connection.execute("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'")
-        assert not look(connection).empty
+        assert not read_overview(connection).empty
 
 
-def test_what_a_glance_and_a_reading_both_answer_is_the_same(bare: Stage) -> None:
+def test_overview_and_full_read_agree(bare: Stage) -> None:
     bare.run(f"CREATE DATABASE {bare.name} TEMPLATE template0", database="postgres")
     with bare.connect() as connection:
         reading = read(connection)
         databases, roles = [item.name for item in reading.databases], [item.name for item in reading.roles]
-        glance = look(connection, databases=databases, roles=roles)
+        overview = read_overview(connection, databases=databases, roles=roles)
     for part in ("server", "schemas"):
-        assert getattr(glance, part) == getattr(reading, part)
+        assert getattr(overview, part) == getattr(reading, part)
     for part in ("databases", "tablespaces", "roles", "grants"):
-        assert sorted(getattr(glance, part), key=repr) == sorted(getattr(reading, part), key=repr)
+        assert sorted(getattr(overview, part), key=repr) == sorted(getattr(reading, part), key=repr)
 
 
 def test_parts_can_be_applied_one_after_the_other(bare: Stage) -> None:
-    done = []
+    done: list[Change] = []
     for section in Section:
         planned = objects.plan_all(bare.login, bare.objects, sections={section})
         outcome = objects.apply_all(bare.login, bare.objects, sections={section})

@@ -12,7 +12,7 @@ from infra.postgres.catalog import read
 from infra.postgres.execution import run
 from infra.postgres.facts import Catalog, Override, Setting
 from infra.postgres.parameters import NAMES, RESTART_ONLY, declared, same
-from infra.settings import PostgresSettings
+from infra.settings.model import PostgresSettings
 from tests.unit.postgres.conftest import ROLE, Stage
 
 WANTED = {"log_min_duration_statement": "1000", "shared_buffers": "128MB", "synchronous_commit": "on"}

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -18,8 +19,8 @@ from infra.changes import Effect
 from infra.errors import ServerError, TargetError
 from infra.postgres import server
 from infra.postgres.probe import probe
-from infra.targets import process_records
-from infra.targets.placement import Placement
+from infra.targets.processes import process_records
+from infra.targets.processes.placement import Placement
 from infra.targets.spec import CredentialsRefused, ServerSpec
 from tests.support.placements import AS_ROOT, Stage, kill_server, open_folder, staged, wait_until
 
@@ -48,7 +49,7 @@ def up(stage: Stage, binaries: str = "wheel", declared: ServerSpec | None = None
     return place
 
 
-def connect(place: Placement, password: str = EVERY_CHARACTER, **options: str) -> psycopg.Connection:
+def connect(place: Placement, password: str = EVERY_CHARACTER, **options: Any) -> psycopg.Connection:
     return psycopg.connect(
         host=place.host,
         port=place.port,
@@ -62,27 +63,29 @@ def connect(place: Placement, password: str = EVERY_CHARACTER, **options: str) -
 
 def setting(place: Placement, name: str) -> str:
     with connect(place) as connection:
-        return str(connection.execute("SELECT current_setting(%s)", [name]).fetchone()[0])
+        row = connection.execute("SELECT current_setting(%s)", [name]).fetchone()
+    assert row is not None
+    return str(row[0])
 
 
 # --- the spec as data
 
 
-def test_the_spec_survives_json():
+def test_the_spec_survives_json() -> None:
     assert ServerSpec.from_json(spec().to_json()) == spec()
 
 
-def test_only_what_is_read_at_the_start_changes_the_restart_key():
+def test_only_what_is_read_at_the_start_changes_the_restart_key() -> None:
     assert spec(log_min_duration_statement="5").restart_key == spec().restart_key
     assert spec(max_connections="30").restart_key != spec().restart_key
 
 
-def test_values_are_quoted_for_the_file():
+def test_values_are_quoted_for_the_file() -> None:
     (text,) = [file.content for file in spec(log_line_prefix=r"it's \ %m").files if file.name == "postgresql.conf"]
     assert r"log_line_prefix = 'it''s \\ %m'" in text
 
 
-def test_the_secret_is_only_in_a_file_that_goes_after_initialisation():
+def test_the_secret_is_only_in_a_file_that_goes_after_initialisation() -> None:
     assert [(file.path, file.once) for file in spec().files if "{secret:" in file.content] == [
         ("secrets/superuser-password", True)
     ]
@@ -92,7 +95,7 @@ def test_the_secret_is_only_in_a_file_that_goes_after_initialisation():
 
 
 @every_version
-def test_up_again_down_and_up_with_the_promises_kept(stage, binaries):
+def test_up_again_down_and_up_with_the_promises_kept(stage: Stage, binaries: str) -> None:
     place = up(stage, binaries)
     assert stage.apply(place, spec(), SECRETS, binaries) == []
     facts = stage.read(place, spec(), SECRETS, binaries)
@@ -117,6 +120,7 @@ def test_up_again_down_and_up_with_the_promises_kept(stage, binaries):
         rules = connection.execute("SELECT address, auth_method, error FROM pg_hba_file_rules").fetchall()
         assert rules == [("127.0.0.1", "scram-sha-256", None), ("::1", "scram-sha-256", None)]
         stored = connection.execute("SELECT rolpassword FROM pg_authid WHERE rolname = 'postgres'").fetchone()
+        assert stored is not None
         assert stored[0].startswith("SCRAM-SHA-256$")
         connection.execute("CREATE TABLE kept (id int)")
     stage.stop(place, spec())
@@ -126,26 +130,26 @@ def test_up_again_down_and_up_with_the_promises_kept(stage, binaries):
         connection.execute("TABLE kept")
 
 
-def test_nobody_gets_in_without_the_password(stage):
+def test_nobody_gets_in_without_the_password(stage: Stage) -> None:
     place = up(stage)
     for password in ("wrong", EVERY_CHARACTER[:-1], "x" * 99):
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
             connect(place, password)
 
 
-def test_it_listens_on_loopback_only_and_logs_only_for_its_user(stage):
+def test_it_listens_on_loopback_only_and_logs_only_for_its_user(stage: Stage) -> None:
     import psutil
 
     place = up(stage)
     connections = psutil.net_connections(kind="tcp")
-    listening = {c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN and c.laddr.port == place.port}
-    assert listening == {"127.0.0.1"}
+    listening = [c.laddr for c in connections if c.status == psutil.CONN_LISTEN and c.laddr]
+    assert {address.ip for address in listening if address.port == place.port} == {"127.0.0.1"}
     (log,) = place.sub("logs").glob("postgresql-???.log")
     assert log.stat().st_mode & 0o777 == 0o600
     assert "ready to accept connections" in log.read_text()
 
 
-def test_an_edited_hba_file_is_mended_and_reloaded(stage):
+def test_an_edited_hba_file_is_mended_and_reloaded(stage: Stage) -> None:
     place = up(stage)
     hba = place.folder / "config/pg_hba.conf"
     hba.write_text("host all all 127.0.0.1/32 trust\n")
@@ -157,7 +161,7 @@ def test_an_edited_hba_file_is_mended_and_reloaded(stage):
     wait_until(lambda: not _lets_in(place, "anything"))
 
 
-def test_an_hba_file_that_lets_nobody_in_is_mended_by_a_reload_too(stage):
+def test_an_hba_file_that_lets_nobody_in_is_mended_by_a_reload_too(stage: Stage) -> None:
     place = up(stage)
     before = process_records.read(place.record)
     with connect(place) as connection:
@@ -177,7 +181,7 @@ def _lets_in(place: Placement, password: str) -> bool:
     return True
 
 
-def test_a_live_parameter_is_reloaded_and_another_restarts(stage):
+def test_a_live_parameter_is_reloaded_and_another_restarts(stage: Stage) -> None:
     place = up(stage)
     changes = stage.apply(place, spec(log_min_duration_statement="77"), SECRETS)
     assert [change.effect for change in changes] == [Effect.RELOAD]
@@ -188,13 +192,13 @@ def test_a_live_parameter_is_reloaded_and_another_restarts(stage):
 
 
 @every_version
-def test_a_superuser_whose_password_was_changed_gets_the_declared_one_back(stage, binaries):
+def test_a_superuser_whose_password_was_changed_gets_the_declared_one_back(stage: Stage, binaries: str) -> None:
     place = up(stage, binaries)
     with connect(place) as connection:
         connection.execute("CREATE TABLE kept (id int)")
         connection.execute("ALTER ROLE postgres PASSWORD 'changed-by-hand'")
     facts = stage.read(place, spec(), SECRETS, binaries)
-    assert (facts.running, facts.authenticates, facts.refused) == (True, False, True)
+    assert (facts.process.running, bool(facts.version), facts.refused) == (True, False, True)
     (change,) = stage.apply(place, spec(), SECRETS, binaries)
     assert change.action == "restart"
     assert "does not accept its credentials" in change.reason
@@ -203,7 +207,7 @@ def test_a_superuser_whose_password_was_changed_gets_the_declared_one_back(stage
     assert stage.plan(place, spec(), SECRETS, binaries) == []
 
 
-def test_another_declared_password_works_after_one_apply_even_when_the_server_was_down(stage):
+def test_another_declared_password_works_after_one_apply_even_when_the_server_was_down(stage: Stage) -> None:
     place = up(stage)
     stage.stop(place, spec())
     other = {"superuser_password": "declared-later-on"}
@@ -215,7 +219,7 @@ def test_another_declared_password_works_after_one_apply_even_when_the_server_wa
 
 
 @every_version
-def test_kill_9_of_the_postmaster_and_at_once_another_up(stage, binaries):
+def test_kill_9_of_the_postmaster_and_at_once_another_up(stage: Stage, binaries: str) -> None:
     place = up(stage, binaries)
     with connect(place) as connection:
         connection.execute("CREATE TABLE kept AS SELECT generate_series(1, 1000) AS id")
@@ -225,7 +229,7 @@ def test_kill_9_of_the_postmaster_and_at_once_another_up(stage, binaries):
         assert connection.execute("SELECT count(*) FROM kept").fetchone() == (1000,)
 
 
-def test_kill_9_with_its_backends_at_work(stage):
+def test_kill_9_with_its_backends_at_work(stage: Stage) -> None:
     place = up(stage)
     connections = [connect(place) for _ in range(5)]
     for connection in connections:
@@ -237,14 +241,15 @@ def test_kill_9_with_its_backends_at_work(stage):
         connection.close()
 
 
-def test_a_stale_pid_file_whose_pid_is_somebody_elses_now(stage):
+def test_a_stale_pid_file_whose_pid_is_somebody_elses_now(stage: Stage) -> None:
     place = up(stage)
     kill_server(place)
     pid_file = place.sub("data") / "postmaster.pid"
     assert pid_file.exists()
     command = ["sleep", "60"]
-    user = {} if place.system_user is None else {"user": place.owner.uid}
-    with subprocess.Popen(command, **user) as stranger:  # of the servers' own user: PostgreSQL would believe the file
+    user = None if place.system_user is None else place.owner.uid
+    # Of the servers' own user: PostgreSQL would believe the file.
+    with subprocess.Popen(command, user=user) as stranger:
         try:
             lines = pid_file.read_text().splitlines(keepends=True)
             pid_file.write_text("".join([f"{stranger.pid}\n", *lines[1:]]))
@@ -258,10 +263,10 @@ def test_a_stale_pid_file_whose_pid_is_somebody_elses_now(stage):
 
 @needs_debian
 @pytest.mark.parametrize(("first", "second"), [("wheel", DEBIAN), (DEBIAN, "wheel")])
-def test_data_of_another_major_version_is_refused_and_left_alone(stage, first, second):
+def test_data_of_another_major_version_is_refused_and_left_alone(stage: Stage, first: str, second: str) -> None:
     place = up(stage, first)
     made_by, other = ("18", "15") if first == "wheel" else ("15", "18")
-    with pytest.raises(TargetError, match=f"made by version {made_by}, the programs in .* are version {other}"):
+    with pytest.raises(TargetError, match=f"made by version {made_by}, the program in .* is version {other}"):
         stage.apply(place, spec(), SECRETS, second)
     connect(place).close()
     stage.stop(place, spec())
@@ -270,7 +275,7 @@ def test_data_of_another_major_version_is_refused_and_left_alone(stage, first, s
     assert stage.apply(place, spec(), SECRETS, first)[0].action == "start"
 
 
-def test_a_configuration_it_cannot_start_with_is_shown(stage):
+def test_a_configuration_it_cannot_start_with_is_shown(stage: Stage) -> None:
     wrong = spec(shared_buffers="lots")
     place = stage.place(wrong)
     with pytest.raises(TargetError, match='invalid value for parameter "shared_buffers"'):
@@ -278,20 +283,20 @@ def test_a_configuration_it_cannot_start_with_is_shown(stage):
     stage.apply(place, spec(), SECRETS)
 
 
-def test_quotes_and_spaces_in_the_data_directory(stage):
+def test_quotes_and_spaces_in_the_data_directory(stage: Stage) -> None:
     stage.root = stage.root.with_name("it's my data, 100% here")
     place = up(stage)
     assert setting(place, "log_directory") == str(place.sub("logs"))
 
 
-def test_the_users_environment_has_no_say(stage, monkeypatch):
+def test_the_users_environment_has_no_say(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     place = up(stage)
     for name, value in {"PGOPTIONS": "-c geqo=off", "PGSSLMODE": "require", "PGHOST": "192.0.2.1"}.items():
         monkeypatch.setenv(name, value)
-    assert stage.read(place, spec(), SECRETS).authenticates
+    assert stage.read(place, spec(), SECRETS).version
 
 
-def test_the_probe_tells_refused_from_not_there(stage):
+def test_the_probe_tells_refused_from_not_there(stage: Stage) -> None:
     from infra.endpoint import Endpoint
 
     place = up(stage)
@@ -307,7 +312,7 @@ def test_the_probe_tells_refused_from_not_there(stage):
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_runs_killed_at_any_moment_are_finished_by_the_next(stage, seed):
+def test_runs_killed_at_any_moment_are_finished_by_the_next(stage: Stage, seed: int) -> None:
     """Five kills one after the other, at random points of what a whole run takes here; fifteen over the seeds."""
     chance = random.Random(seed)  # noqa: S311
     measured = stage.place(spec(), stack="measured")
@@ -330,7 +335,7 @@ def test_runs_killed_at_any_moment_are_finished_by_the_next(stage, seed):
 
 
 @pytest.mark.skipif(sys.platform != "linux" or not AS_ROOT, reason="needs root to mount a small file system")
-def test_a_full_disk_is_named_and_the_next_run_goes_on():
+def test_a_full_disk_is_named_and_the_next_run_goes_on() -> None:
     with open_folder() as folder, staged(folder / "small") as stage:
         stage.root.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=150m,mode=0711", "none", str(stage.root)], check=True)

@@ -46,4 +46,4 @@ def test_a_missing_sdk_is_said_by_name() -> None:
     code = "from infra.provider import bindings; bindings.install()"
     done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode != 0
-    assert "ImportError: pulumi is no installed package" in done.stderr
+    assert "ImportError: pulumi is not an installed package" in done.stderr

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib.abc import MetaPathFinder
+from pathlib import Path
 from typing import Any, ClassVar
 
 import grpc
@@ -14,7 +19,8 @@ from pulumi.runtime.proto import provider_pb2
 from infra.changes import Change
 from infra.provider.handler import Converged, Handler, Observed, Operation, Property, Values
 from infra.provider.protocol import CirclePayProvider
-from infra.provider.values import SIGNATURE, UNKNOWN, plain_map, wrapped_map
+from infra.provider.values import plain_map, wrapped_map
+from infra.pulumi_marks import SIGNATURE, UNKNOWN
 from infra.tunnels import TunnelError
 from tests.support.placements import wait_until
 from tests.unit.provider.conftest import started
@@ -41,6 +47,17 @@ class Example(Handler):
 
     def identity(self, inputs: Values) -> str:
         return f"id of {inputs['name']}"
+
+    def unchangeable(self, before: Values, inputs: Values) -> dict[str, str]:
+        return {"name": f"it was {before['name']}"} if before["name"] == "settled" != inputs["name"] else {}
+
+    def upgraded(self, values: Values) -> Values:
+        """An earlier release called a name a label."""
+        kept = {name: value for name, value in values.items() if name != "label"}
+        return {**kept, "name": values["label"]} if "label" in values else values
+
+    def foreseen(self, inputs: Values, state: Values) -> Values:
+        return {"seen": "soon"} if inputs["name"] == "foreseen" else {}
 
     def plan(self, inputs: Values, state: Values | None, operation: Operation) -> list[Change]:
         self.states.append(state)
@@ -124,7 +141,10 @@ def test_an_update_is_given_the_state_and_makes_a_new_revision(provider: CircleP
     assert made["revision"] != "before"
 
 
-@pytest.mark.parametrize(("name", "seen", "revision"), [("other", UNKNOWN, UNKNOWN), ("as declared", "then", UNKNOWN)])
+@pytest.mark.parametrize(
+    ("name", "seen", "revision"),
+    [("other", UNKNOWN, UNKNOWN), ("as declared", "then", UNKNOWN), ("foreseen", "soon", UNKNOWN)],
+)
 def test_a_previewed_update_keeps_what_it_cannot_change(
     provider: CirclePayProvider, handler: Example, name: str, seen: str, revision: str
 ) -> None:
@@ -182,6 +202,48 @@ def test_a_deletion_is_given_the_state(provider: CirclePayProvider, handler: Exa
     assert handler.deleted == [state()]
 
 
+def refused(provider: CirclePayProvider, olds: Values, news: Values) -> dict[str, str]:
+    """What a check refuses, by property."""
+    answer = provider.Check(provider_pb2.CheckRequest(urn=URN, olds=written(olds), news=written(news)), NOBODY)
+    return {failure.property: failure.reason for failure in answer.failures}
+
+
+def test_an_input_that_cannot_change_is_refused_once_the_resource_is_there(provider: CirclePayProvider) -> None:
+    settled = {**INPUTS, "name": "settled"}
+    assert refused(provider, settled, INPUTS) == {"name": "it was settled"}
+    assert (
+        refused(provider, settled, settled) == refused(provider, INPUTS, settled) == refused(provider, {}, INPUTS) == {}
+    )
+    assert refused(provider, settled, {**INPUTS, "bogus": "x"}) == {"bogus": "is not a property of this resource"}
+
+
+def of_an_earlier_release(name: str = "one") -> dict[str, Any]:
+    """A state as an earlier release wrote it."""
+    return {**{key: value for key, value in state().items() if key != "name"}, "label": name}
+
+
+def test_every_call_is_given_the_state_as_this_release_writes_it(provider: CirclePayProvider, handler: Example) -> None:
+    before = written(of_an_earlier_release())
+    update = provider_pb2.UpdateRequest(urn=URN, id="x", olds=before, news=written(INPUTS))
+    provider.Update(update, NOBODY)
+    update.preview = True
+    provider.Update(update, NOBODY)
+    provider.Delete(provider_pb2.DeleteRequest(urn=URN, id="x", properties=before), NOBODY)
+    assert [*handler.states, *handler.deleted] == [state(), state(), state()]
+    assert refused(provider, of_an_earlier_release("settled"), INPUTS) == {"name": "it was settled"}
+
+
+def test_a_state_of_an_earlier_release_is_compared_and_read_as_this_one_writes_it(provider: CirclePayProvider) -> None:
+    before = written(of_an_earlier_release())
+    request = provider_pb2.DiffRequest(urn=URN, id="x", olds=before, news=written(INPUTS))
+    assert provider.Diff(request, NOBODY).changes == provider_pb2.DiffResponse.DIFF_NONE
+    request = provider_pb2.DiffRequest(urn=URN, id="x", olds=before, news=written({**INPUTS, "name": "two"}))
+    assert list(provider.Diff(request, NOBODY).diffs) == ["name"]
+    answer = provider.Read(provider_pb2.ReadRequest(urn=URN, id="x", properties=before), NOBODY)
+    read = plain_map(answer.properties)
+    assert read == state(seen="later", drift=read["drift"])
+
+
 def test_the_configuration_is_taken_and_compared_by_the_engine(provider: CirclePayProvider) -> None:
     """Said to be the same, it would stay in the state as it was: secrets that were replaced among it."""
     news = wrapped_map({"version": "2"}, {})
@@ -216,9 +278,39 @@ def test_a_signal_reaches_what_runs_and_what_exits_is_answered(engine: Any) -> N
         with pytest.raises(grpc.RpcError) as raised:
             stub.Create(creation("exits"), timeout=PATIENCE / 2)
         assert raised.value.code() is grpc.StatusCode.INTERNAL
-        assert "unexpected SystemExit" in raised.value.details()
+        assert "unexpected SystemExit" in (raised.value.details() or "")
         waiting = stub.Create.future(creation("patient"))
         wait_until(lambda: "waiting" in engine[0].messages)
         process.terminate()
         assert waiting.result(timeout=PATIENCE / 2).id == "id of patient"
         assert process.wait(timeout=PATIENCE / 2) == 0
+
+
+class SlowFinder(MetaPathFinder):
+    """Takes its time with the package, so that its module is asked for meanwhile."""
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        if fullname == "imported_at_once":
+            time.sleep(0.3)
+
+
+def test_a_package_and_a_module_of_it_that_are_imported_at_once_come_whole(
+    provider: CirclePayProvider, handler: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Imported by two threads, each holds what the other waits for: the one the package, the other the module."""
+    package = tmp_path / "imported_at_once"
+    package.mkdir()
+    (package / "__init__.py").write_text("from imported_at_once import part\n")
+    (package / "part.py").write_text("whole = True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "meta_path", [SlowFinder(), *sys.meta_path])
+    wanted = {"package": "imported_at_once", "module": "imported_at_once.part"}
+    monkeypatch.setattr(handler, "modules", lambda values: (wanted[values["name"]],))
+    with ThreadPoolExecutor() as pool:
+        requests = [
+            provider_pb2.CreateRequest(urn=URN, properties=written({"name": name, "password": SECRET}))
+            for name in wanted
+        ]
+        answers = list(pool.map(lambda request: provider.Create(request, NOBODY), requests))
+    assert [plain_map(answer.properties)["place"] for answer in answers] == ["here", "here"]
+    assert sys.modules["imported_at_once.part"].whole

@@ -18,15 +18,18 @@ from infra.postgres import server as postgres_server
 from infra.provider import prepared_suite
 from infra.provider.handler import Handler, properties_after
 from infra.provider.resource_types import handlers
-from infra.settings import parse
+from infra.settings.loading import parse
+from infra.targets import target as targets
+from infra.targets.location import Location
 from infra.targets.spec import ServerSpec
-from infra.verification import abandon
+from infra.verification.runner import abandon
 from tests.support.counting_proxy import Kind, counting_proxy, postgres_kind, redis_kind
 from tests.support.placements import free_port, open_folder
 from tests.support.round_trips import OPERATION, States, observed_through_proxies
 
 SQL = Path(__file__).resolve().parents[3] / "sql"
 SETTINGS = parse("local", {})
+OF_ONE_TARGET = [kind.token for name in targets.names() for kind in targets.load(name).resource_types()]
 PASSWORD = "of-this-test-only-24-characters"
 
 
@@ -43,12 +46,12 @@ def converged(states: States, kind: str, inputs: Mapping[str, Any]) -> dict[str,
 
 
 def server(states: States, root: Path, spec: ServerSpec, secrets: dict[str, str]) -> dict[str, Any]:
-    folder = converged(
+    place = converged(
         states,
-        "ServerFolder",
+        "ServerLocation",
         {
+            "target": "processes",
             "server": spec.name,
-            "dataRoot": str(root / "data"),
             "cloneId": "0123456789",
             "stack": "test",
             "projectRoot": str(root),
@@ -56,11 +59,13 @@ def server(states: States, root: Path, spec: ServerSpec, secrets: dict[str, str]
             "requestedPort": free_port(),
             "documentedPort": spec.documented_port,
             "secretsId": "secrets-of-this-test",
+            "options": {"dataRoot": str(root / "data")},
         },
     )
-    inputs = {"spec": spec.to_json(), "folder": folder["folder"], "port": folder["port"], "binaries": "wheel"}
+    location = Location.from_json(place["location"]).completed({"binaries": "wheel"}).to_json()
+    inputs = {"spec": spec.to_json(), "location": location, "instance": "", "upstream": []}
     converged(states, "Server", {**inputs, "secrets": secrets})
-    return {"host": "127.0.0.1", "port": folder["port"], "password": PASSWORD}
+    return {"host": "127.0.0.1", "port": place["port"], "password": PASSWORD}
 
 
 def objects(states: States, root: Path, login: dict[str, Any]) -> None:
@@ -114,11 +119,11 @@ def states() -> Iterator[States]:
 
 
 def test_every_resource_type_that_asks_a_server_is_counted(states: States) -> None:
-    # Types with an engine ask that; the one of them that asks its server does so by the same probe as Server.
+    # Types of one target ask that.
     asking: dict[str, Handler] = {
         token: handler
-        for token, handler in handlers().items()
-        if {"connection", "spec"} & handler.inputs.keys() and "engine" not in handler.inputs
+        for token, handler in {handler.token: handler for handler in handlers().values()}.items()
+        if {"connection", "spec"} & handler.inputs.keys() and token not in OF_ONE_TARGET
         if not token.endswith(":EnvFile")
     }
     assert asking.keys() <= {token for token, _ in states}

@@ -11,7 +11,8 @@ from pulumi.provider.experimental.property_value import PropertyValue
 from pulumi.runtime import rpc
 
 from infra.provider.handler import Property
-from infra.provider.values import SECRET, SIGNATURE, UNKNOWN, has_unknown, plain, plain_map, wrapped, wrapped_map
+from infra.provider.values import has_unknown, plain, plain_map, wrapped, wrapped_map
+from infra.pulumi_marks import SECRET, SIGNATURE, UNKNOWN
 from infra.redaction import redact
 
 VALUES: list[Any] = [
@@ -85,9 +86,9 @@ def test_a_secret_is_remembered_at_any_depth_and_nothing_else_is() -> None:
     ids=["asset", "archive"],
 )
 def test_what_is_no_plain_value_is_refused(value: PropertyValue) -> None:
-    with pytest.raises(TypeError, match="no input of this provider"):
+    with pytest.raises(TypeError, match="not an input of this provider"):
         plain(value.marshal())
-    with pytest.raises(TypeError, match="set is no output"):
+    with pytest.raises(TypeError, match="set is not an output"):
         wrapped({"x": {1}})
 
 

@@ -26,7 +26,7 @@ def test_who_waits_too_long_is_told_who_holds_it_and_a_killed_holder_gives_it_ba
     with subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
-        refusal = pytest.raises(TargetError, match=rf"another run \(pid {holder.pid}\) has been at work")
+        refusal = pytest.raises(TargetError, match=rf"another run \(pid {holder.pid}\) has held this lock")
         with refusal, exclusive(path, "try", timeout=0.1):
             pass
         holder.kill()

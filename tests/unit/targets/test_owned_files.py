@@ -6,14 +6,15 @@ import stat
 import pytest
 
 from infra.targets import owned_files
-from infra.targets.owned_files import ABSENT
-from infra.targets.system_user import account
+from infra.targets.machine import PRIVATE_FOLDER, UNREADABLE, FileState
+from infra.targets.processes.system_user import Account, account
 
 ME = account(None)
 
 
 def reason(path, content: str) -> str:
-    return owned_files.difference(owned_files.file_state(path, ME), owned_files.declared_file(content), "me")
+    state = owned_files.state(path, ME)
+    return "is missing" if state is None else state.difference(FileState.of(content), "me")
 
 
 def test_what_was_written_is_as_declared_whatever_the_umask(tmp_path):
@@ -33,9 +34,12 @@ def test_what_was_written_is_as_declared_whatever_the_umask(tmp_path):
         (lambda path: path.unlink(), "is missing"),
         (lambda path: path.write_text("other"), "its content is not the declared one"),
         (lambda path: path.chmod(0o640), "its mode is 0640, declared 0600"),
-        (lambda path: (path.unlink(), path.mkdir()), "is something else, or cannot be read"),
-        (lambda path: (path.unlink(), os.mkfifo(path)), "is something else, or cannot be read"),
-        (lambda path: (path.rename(path.with_name("x")), path.symlink_to("x")), "is something else, or cannot be read"),
+        (lambda path: (path.unlink(), path.mkdir()), "has another file type, or cannot be read"),
+        (lambda path: (path.unlink(), os.mkfifo(path)), "has another file type, or cannot be read"),
+        (
+            lambda path: (path.rename(path.with_name("x")), path.symlink_to("x")),
+            "has another file type, or cannot be read",
+        ),
     ],
 )
 def test_every_difference_has_its_words(tmp_path, spoil, expected):
@@ -70,15 +74,25 @@ def test_sweeping_takes_only_what_killed_writes_left(tmp_path):
 
 def test_folders_are_made_and_mended_and_links_refused(tmp_path):
     folder = tmp_path / "folder"
-    assert owned_files.folder_state(folder, ME) == ABSENT
+    assert owned_files.state(folder, ME) is None
     owned_files.make_folder(folder, ME)
-    assert owned_files.folder_state(folder, ME) == owned_files.declared_folder()
+    assert owned_files.state(folder, ME) == PRIVATE_FOLDER
     folder.chmod(0o755)
-    state = owned_files.folder_state(folder, ME)
-    assert owned_files.difference(state, owned_files.declared_folder(), "me") == "its mode is 0755, declared 0700"
+    state = owned_files.state(folder, ME)
+    assert state is not None
+    assert state.difference(PRIVATE_FOLDER, "me") == "its mode is 0755, declared 0700"
     owned_files.make_folder(folder, ME)
-    assert owned_files.folder_state(folder, ME) == owned_files.declared_folder()
+    assert owned_files.state(folder, ME) == PRIVATE_FOLDER
     (tmp_path / "link").symlink_to(folder)
-    assert owned_files.folder_state(tmp_path / "link", ME).startswith("unreadable")
+    state = owned_files.state(tmp_path / "link", ME)
+    assert state is not None
+    assert state.content == UNREADABLE
     with pytest.raises(NotADirectoryError):
         owned_files.make_folder(tmp_path / "link", ME)
+
+
+def test_a_file_of_another_user_is_told_apart(tmp_path):
+    owned_files.write(tmp_path / "file", "content", ME)
+    state = owned_files.state(tmp_path / "file", Account("somebody", ME.uid + 1, ME.gid))
+    assert state is not None
+    assert state.difference(FileState.of("content"), "somebody") == f"it belongs to uid {ME.uid}, declared somebody"

@@ -5,7 +5,9 @@ import socket
 
 import pytest
 
+from infra.errors import TargetError
 from infra.targets import ports
+from infra.targets.ports import PortRequest
 from tests.support.placements import free_port
 
 
@@ -32,13 +34,39 @@ def test_localhost_means_all_its_addresses():
         assert not ports.is_free("localhost", port)
 
 
-def test_the_next_free_port_skips_taken_and_reserved_ones():
+def choose(documented, requested=None, kept=None, taken=None, *, local=True):
+    request = PortRequest("third", "127.0.0.1", requested, documented, local=local)
+    return ports.choose(request, kept, taken or {})
+
+
+def test_an_unset_port_is_the_documented_one_or_the_next_that_is_free():
+    free = free_port()
+    assert choose(free) == free
+    with socket.create_server(("127.0.0.1", free)):
+        assert choose(free) > free
+        assert choose(free, taken={free + 1: "kept for somebody"}) > free + 1
+        assert choose(free, local=False) == free
+        with pytest.raises(TargetError, match="this port is taken by pid") as caught:
+            choose(free, requested=free)
+    assert "circlepay:third.port" in caught.value.hint
+
+
+def test_a_port_is_kept_and_one_asked_for_is_taken():
+    assert choose(free_port(), kept=12345) == 12345
+    asked = free_port()
+    assert choose(7007, requested=asked, kept=12345) == asked
+    assert choose(7007, requested=12345, kept=12345, taken={12345: "this server's own"}) == 12345
+
+
+def test_a_port_of_somebody_else_is_refused_in_their_words():
     port = free_port()
-    with socket.create_server(("127.0.0.1", port)):
-        found = ports.next_free("127.0.0.1", port, {port + 1})
-        assert found is not None
-        assert found > port + 1
-    assert ports.next_free("127.0.0.1", 65535, {65535}) is None
+    with pytest.raises(TargetError, match="this port is reserved for qa"):
+        choose(7007, requested=port, taken={port: "this port is reserved for qa"})
+
+
+def test_no_port_at_all_is_an_error():
+    with pytest.raises(TargetError, match="none of the 1000 ports starting at this one is free"):
+        choose(65535, taken={65535: "taken"})
 
 
 def test_a_name_that_means_nothing_is_an_error():

@@ -6,10 +6,10 @@ import pytest
 
 from infra.errors import TargetError
 from infra.targets import rendering
-from infra.targets.placement import Placement
+from infra.targets.location import placeholders_below
 from infra.targets.spec import Packaging, ServerFile, ServerSpec
 
-PLACE = Placement(Path("/srv/it's"), "127.0.0.1", 4711, None)
+PLACES = placeholders_below(Path("/srv/it's"), "127.0.0.1", 4711)
 
 
 def spec(*files: ServerFile, **changes: object) -> ServerSpec:
@@ -23,7 +23,7 @@ def spec(*files: ServerFile, **changes: object) -> ServerSpec:
 
 def content(text: str, folder: str = "config", *, escaped: bool = False) -> str:
     file = ServerFile(folder, "f", text, escaped=escaped)
-    return rendering.content(file, spec(file), PLACE, {"password": "a{data}'b"})
+    return rendering.text(file, spec(file), PLACES, {"password": "a{data}'b"})
 
 
 def test_placeholders_are_filled_once_and_other_braces_stay():
@@ -46,25 +46,7 @@ def test_a_secret_that_is_missing_is_named():
     assert caught.value.path == "secrets/f"
 
 
-def test_the_best_program_that_is_there_is_taken(tmp_path):
-    with pytest.raises(TargetError, match="there is no best or second in this folder"):
-        rendering.command(("server",), spec(), PLACE, tmp_path)
-    (tmp_path / "second").touch()
-    command = rendering.command(("server", "-D{data}", "{binaries}"), spec(), PLACE, tmp_path)
-    assert command == [str(tmp_path / "second"), "-D/srv/it's/data", str(tmp_path)]
-    (tmp_path / "best").touch()
-    assert rendering.command(("server", "{data}"), spec(), PLACE, tmp_path, data=Path("/else"))[1:] == ["/else"]
-
-
-def test_the_restart_digest_knows_what_is_only_read_at_the_start():
-    secrets = {"password": "one"}
-    live = ServerFile("config", "live", "a")
-    fixed = ServerFile("secrets", "fixed", "{secret:password}", restart=True)
-    digest = rendering.restart_digest(spec(live, fixed), PLACE, secrets)
-    changed = ServerFile("config", "live", "b")
-    assert rendering.restart_digest(spec(changed, fixed), PLACE, secrets) == digest
-    assert rendering.restart_digest(spec(live, fixed), PLACE, {"password": "two"}) != digest
-    assert rendering.restart_digest(spec(live, fixed, restart_key="k"), PLACE, secrets) != digest
-    assert rendering.restart_digest(spec(live, fixed, start=("server", "-x")), PLACE, secrets) != digest
-    moved = Placement(PLACE.folder, PLACE.host, 4712, None)
-    assert rendering.restart_digest(spec(live, fixed), moved, secrets) != digest
+def test_words_of_a_command_are_filled_and_a_placeholder_without_a_value_is_named():
+    assert rendering.filled(("-D{data}", "{port}", "{unknown}"), PLACES) == ["-D/srv/it's/data", "4711", "{unknown}"]
+    with pytest.raises(KeyError, match="binaries"):
+        rendering.filled(("{binaries}",), PLACES)

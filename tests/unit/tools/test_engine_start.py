@@ -1,4 +1,4 @@
-"""tools/test-images/engine.sh: starts Docker Engine where none answers, and only there. Scripts stand in for both programs."""
+"""tests/images/engine.sh: starts Docker Engine where none answers, and only there. Scripts stand in for both programs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Machine:
         self.script.chmod(0o755)
 
     def _on_this_machine(self) -> str:
-        text = (ROOT / "tools" / "test-images" / "engine.sh").read_text()
+        text = (ROOT / "tests" / "images" / "engine.sh").read_text()
         for real, here in (
             ("/var/log/circlepay-dockerd.log", self.log),
             ("/var/run/docker.pid", self.pid_file),

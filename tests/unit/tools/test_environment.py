@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from infra.version import VERSION
 from tools import environment
-from tools.paths import ROOT
+from tools.paths import PROGRAMS, ROOT
 
 SCRIPT = ROOT / "tools" / "environment.sh"
 
@@ -65,6 +66,23 @@ def test_without_a_command_it_says_how_it_is_used() -> None:
     result = _run()
     assert result.returncode == 2
     assert result.stderr.startswith("usage: tools/environment.sh")
+
+
+def test_circlepay_is_on_path_and_runs_the_code_of_this_folder_from_anywhere(tmp_path: Path) -> None:
+    for name in ("infra", "click"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(9)")
+    done = _run("--no-toolchain", "sh", "-c", 'cd "$1" && circlepay --version', "sh", str(tmp_path))
+    assert (done.returncode, done.stdout) == (0, f"circlepay {VERSION}\n"), done.stderr
+
+
+def test_circlepay_without_an_environment_says_what_makes_it(tmp_path: Path) -> None:
+    program = tmp_path / "tools" / "bin" / "circlepay"
+    program.parent.mkdir(parents=True)
+    shutil.copy(PROGRAMS / "circlepay", program)
+    done = subprocess.run([program, "status"], capture_output=True, text=True, check=False, timeout=20)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"circlepay: {tmp_path}/.venv is missing")
+    assert "`tools/environment.sh circlepay`" in done.stderr
 
 
 def test_exported_lines_survive_a_shell() -> None:

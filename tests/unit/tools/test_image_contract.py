@@ -1,4 +1,4 @@
-"""tools/test-images/contract.sh: every image that tests run on follows the official images' contract; a broken one is seen."""
+"""tests/images/contract.sh: every image that tests run on follows the official images' contract; a broken one is seen."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import docker
 import pytest
 from docker.errors import ImageNotFound
 
+from tests.images import references as test_images
 from tests.support import registry
-from tools import test_images
 from tools.paths import ROOT
 
-SCRIPT = ROOT / "tools" / "test-images" / "contract.sh"
+SCRIPT = ROOT / "tests" / "images" / "contract.sh"
 
 
 def _image(api: docker.APIClient, product: str, major: int) -> str:

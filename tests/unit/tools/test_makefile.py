@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+from pathlib import Path
+
+import pytest
 
 from infra.cli import cli
 from tools.paths import ROOT
@@ -31,6 +35,18 @@ def test_help_names_every_verb_and_the_words_that_confirm() -> None:
 def test_every_target_exists() -> None:
     for target in TARGETS:
         assert _make("--dry-run", target).returncode == 0, target
+
+
+@pytest.mark.parametrize(("code", "makes"), [(0, 0), (2, 0), (1, 2)])
+def test_a_preview_that_finds_differences_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, makes: int
+) -> None:
+    circlepay = tmp_path / "circlepay"
+    circlepay.write_text(f'#!/bin/sh\necho "$STACK: $*"\nexit {code}\n')
+    circlepay.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    told = _make("preview", "IN_ENVIRONMENT=@env", "STACK=dev")
+    assert (told.returncode, told.stdout) == (makes, "dev: preview --create\n")
 
 
 def test_no_line_is_wider_than_a_narrow_terminal() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import test_images
+from tests.images import references as test_images
 from tools.paths import ROOT
 
 WRITES_DOWN = '#!/bin/sh\necho "{name} $*" >>"$FAKE_LOG"\n{then}\n'
@@ -68,6 +68,7 @@ class Machine:
         self.programs = folder / "bin"
         shutil.copytree(ROOT / "tools", folder / "tools", ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copytree(ROOT / ".ci", folder / ".ci")
+        shutil.copytree(ROOT / "tests" / "images", folder / "tests" / "images")
         self.programs.mkdir()
         self._move_its_files_here()
         for name in SHELL:
@@ -79,7 +80,7 @@ class Machine:
         self.program("apt-cache", "exit 100")
         self.program("id", "echo 0")
         for script in ("engine.sh", "make.sh"):
-            self.replace(f"tools/test-images/{script}")
+            self.replace(f"tests/images/{script}")
 
     def _move_its_files_here(self) -> None:
         for path in (*FILES, "usr/sbin/nothing"):
@@ -225,7 +226,7 @@ def test_a_failing_archive_is_named(machine: Machine) -> None:
 
 @pytest.mark.parametrize("failing", ["engine.sh", "make.sh"])
 def test_a_step_that_fails_ends_it(machine: Machine, failing: str) -> None:
-    machine.replace(f"tools/test-images/{failing}", "exit 1")
+    machine.replace(f"tests/images/{failing}", "exit 1")
     run = machine.run()
     assert run.returncode == 1
     assert "everything is here" not in run.stdout

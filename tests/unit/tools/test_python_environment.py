@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tools import python_environment
+from tools.paths import PROGRAMS
 from tools.running import ToolError
 
 FAKE_UV = """#!/bin/sh
@@ -90,10 +91,10 @@ def test_a_failure_says_what_uv_said_and_the_next_run_tries_again(clone: Path, m
 
 
 def test_its_programs_come_first_and_once(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    binaries = str(clone / ".venv" / "bin")
-    monkeypatch.setenv("PATH", f"/usr/bin{os.pathsep}{binaries}{os.pathsep}/bin")
+    own = [str(clone / ".venv" / "bin"), str(PROGRAMS)]
+    monkeypatch.setenv("PATH", os.pathsep.join(["/usr/bin", *own, "/bin"]))
     for name in python_environment.UNWANTED:
         monkeypatch.setenv(name, "/elsewhere")
     variables = python_environment.environment()
-    assert variables["PATH"].split(os.pathsep) == [binaries, "/usr/bin", "/bin"]
+    assert variables["PATH"].split(os.pathsep) == [*own, "/usr/bin", "/bin"]
     assert not variables.keys() & set(python_environment.UNWANTED)

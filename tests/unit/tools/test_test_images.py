@@ -1,4 +1,4 @@
-"""Which images tests run on, and tools/test-images/make.sh, which makes the stand-ins: once, whole, and only what changed.
+"""Which images tests run on, and tests/images/make.sh, which makes the stand-ins: once, whole, and only what changed.
 
 Scripts stand in for the engine, for mmdebstrap and for apt; what they are given is looked at.
 """
@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from tools import test_images
+from tests.images import references as test_images
 from tools.paths import ROOT
 
 FAKE_DOCKER = f"""#!{sys.executable}
@@ -81,15 +81,15 @@ FAKES = {
 
 
 class Machine:
-    """A copy of tools/test-images/ on a machine whose engine, archive and apt are stand-ins themselves."""
+    """A copy of tests/images/ on a machine whose engine, archive and apt are stand-ins themselves."""
 
     def __init__(self, folder: Path) -> None:
-        self.scripts = folder / "test-images"
+        self.scripts = folder / "scripts"
         self.images = folder / "images"
         self.log = folder / "log"
         self.sources = folder / "sources"
         self.cache = folder / "cache" / "circlepay" / "test-images"
-        shutil.copytree(ROOT / "tools" / "test-images", self.scripts)
+        shutil.copytree(ROOT / "tests" / "images", self.scripts)
         self.images.mkdir()
         programs = folder / "bin"
         programs.mkdir()
@@ -164,7 +164,7 @@ def test_one_variable_chooses_the_images(monkeypatch: pytest.MonkeyPatch, variab
     monkeypatch.setenv(test_images.OFFICIAL_BY, variable)
     wanted = getattr(test_images, chosen)
     assert {key: test_images.reference(*key) for key in wanted} == wanted
-    argv = [str(ROOT / "tools" / "environment.sh"), "--bare", "tools.test_images"]
+    argv = [str(ROOT / "tools" / "environment.sh"), "--bare", "tests.images.references"]
     told = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=30)
     assert told.stdout.splitlines() == list(wanted.values())
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tools import go, test_images
+from tests.images import references as test_images
+from tools import go
 from tools.actionlint import __main__ as actionlint
 from tools.paths import ROOT, cache
 from tools.pulumi import build, docker_plugin
@@ -67,6 +68,11 @@ def test_what_is_built_is_cached_until_something_it_is_built_from_changes(
     keyed = set().union(*map(_matched, re.findall(r"'([^']+)'", step["with"]["key"])))
     sources = {path for program in programs for path in go.sources(program.module)}
     assert sources | {ROOT / "tools" / "go.py", ROOT / asks} <= keyed
+
+
+def test_it_has_the_history_that_the_last_release_is_taken_from() -> None:
+    (checkout,) = (step for step in _steps() if step.get("uses", "").startswith("actions/checkout@"))
+    assert checkout["with"]["fetch-depth"] == 0
 
 
 def test_it_runs_on_the_official_images_with_an_engine_of_its_own() -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from infra.changes import Finding
-from infra.provider.resource_types.verification import LEFT_BY_UP, _finding, _listed
-from infra.verification import Failure
+from infra.provider.resource_types.verification import NOT_REPAIRED, _finding, _listed
+from infra.verification.report import Failure
 
 LOST = Failure("schema: table kyc_documents", "expected: kyc_documents exists\nobserved: it does not\n-> restore it")
 
@@ -22,10 +22,10 @@ def test_a_structural_failure_has_the_subject_of_the_schemas_finding() -> None:
 
 
 def test_an_up_never_advises_to_run_up() -> None:
-    by_up = Failure("schema: function", "expected: a\nobserved: b\n-> run `make up` on this stack: it puts this back")
+    by_up = Failure("schema: function", "expected: a\nobserved: b\n-> run `make up` on this stack: it restores this")
     text = _listed([LOST, by_up])
     assert "make up" not in text
-    assert LEFT_BY_UP in text
+    assert NOT_REPAIRED in text
     assert text.index("table kyc_documents") < text.index("schema: function")
     assert "-> restore it" in text
 

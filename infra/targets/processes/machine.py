@@ -1,0 +1,358 @@
+"""What this machine can do for one server: an ordinary process in a folder of its own."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from infra.errors import TargetError
+from infra.targets import owned_files, ports
+from infra.targets.filesystem_errors import explained, hint
+from infra.targets.location import Location
+from infra.targets.locks import exclusive
+from infra.targets.machine import (
+    APPLIED_FILE,
+    PRIVATE_FOLDERS,
+    Applied,
+    DataKind,
+    FileState,
+    Output,
+    ProcessState,
+    Titles,
+)
+from infra.targets.processes import launch as launcher
+from infra.targets.processes import process_records, programs
+from infra.targets.processes.placement import LOCK_TIMEOUT, Placement
+from infra.targets.processes.process_records import ProcessRecord
+from infra.targets.processes.system_user import account
+from infra.targets.server_logs import last_lines
+from infra.targets.spec import ServerSpec
+
+POLL = 0.01
+"""Seconds between two looks at a program that is ending."""
+TERMINATE_SECONDS = 10.0
+"""How long a cancelled initialisation may take to end."""
+ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
+"""All that a server sees of the environment: nothing of the run that started it."""
+RELOAD_PENDING = "run/reload-pending"
+"""Left by earlier releases while a reload was due."""
+
+
+@dataclass
+class ProcessMachine:
+    """One server's folder and process. lock: open descriptor while `exclusive` is held; -1 otherwise."""
+
+    location: Location
+    spec: ServerSpec
+    placement: Placement
+    lock: int = -1
+
+    @property
+    def titles(self) -> Titles:
+        logs = self.placement.sub("logs")
+        return Titles(
+            place=str(self.placement.folder),
+            data=str(self.placement.sub("data")),
+            programs=f"the program in {self.programs}",
+            setting="the server's `binaries` in circlepay:processes",
+            log_hint=f"the whole log is in {logs}",
+            initialization_hint=f"the whole log is in {self._initialization_log}",
+            disk_full_hint=hint(errno.ENOSPC, self.placement.folder),
+        )
+
+    @property
+    def _initialization_log(self) -> Path:
+        return self.placement.sub("run") / "initialize.log"
+
+    @property
+    def programs(self) -> Path:
+        """The folder of the declared programs, there or not. Raises TargetError for a wheel that is not installed."""
+        return programs.locate(self.spec, *self._source)
+
+    @property
+    def programs_folder(self) -> str:
+        return str(self.programs)
+
+    @property
+    def _source(self) -> tuple[str, str | None, Path]:
+        placement = self.placement
+        return self.location.names["binaries"], placement.system_user, placement.folder.parents[2]
+
+    @contextmanager
+    def exclusive(self, operation: str, cancelled: threading.Event) -> Iterator[None]:
+        folder = self.placement.folder
+        with explained(operation, folder):
+            lock = exclusive(folder / "lock", operation, timeout=LOCK_TIMEOUT, cancelled=cancelled)
+            with lock as self.lock:
+                yield
+
+    def files(self) -> dict[str, FileState]:
+        owner = self.placement.owner
+        paths = [*PRIVATE_FOLDERS, "data", *(file.path for file in self.spec.files)]
+        states = {path: owned_files.state(self.placement.folder / path, owner) for path in paths}
+        return {path: state for path, state in states.items() if state is not None}
+
+    def data(self) -> DataKind:
+        data = self.placement.sub("data")
+        try:
+            is_absent = not data.is_dir() or (bool(self.spec.initialize) and not any(data.iterdir()))
+        except PermissionError:
+            is_absent = False
+        return DataKind.ABSENT if is_absent else DataKind.PRESENT
+
+    def data_version(self) -> str | None:
+        try:
+            return (self.placement.sub("data") / self.spec.data_format.file).read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return None
+
+    def process(self) -> ProcessState:
+        record = process_records.read(self.placement.record)
+        if record is None or not record.alive:
+            return ProcessState(crashed=record is not None, applied=self._applied(None))
+        return ProcessState(
+            running=True,
+            identity=f"{record.pid} {record.identity}",
+            problem="",
+            applied=self._applied(record),
+            outdated=self._outdated(record),
+        )
+
+    def _applied(self, record: ProcessRecord | None) -> Applied:
+        try:
+            recorded = Applied.from_text((self.placement.folder / APPLIED_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            recorded = None
+        if recorded is None and record is not None and record.restart_key:
+            return Applied(record.restart_key, self._read_by_an_earlier_release())
+        return recorded or Applied()
+
+    def _read_by_an_earlier_release(self) -> str:
+        """Such a server has read the files that are there, unless a reload was due."""
+        if not self.spec.reload_signal or (self.placement.folder / RELOAD_PENDING).exists():
+            return ""
+        paths = [file.path for file in self.spec.files if not file.restart and not file.once]
+        try:
+            texts = [(self.placement.folder / path).read_bytes() for path in paths]
+        except OSError:
+            return ""
+        return hashlib.sha256(b"\0".join(texts)).hexdigest()
+
+    def _outdated(self, record: ProcessRecord) -> str:
+        try:
+            declared = str(self.programs)
+        except TargetError:
+            return ""  # the next change reports it
+        if record.programs == declared:
+            return ""
+        return f"it runs the programs in {record.programs}, not the declared ones in {declared}"
+
+    def write(self, files: Mapping[str, str], *, folders: Iterable[str] = (), remove: Iterable[str] = ()) -> None:
+        folder, owner = self.placement.folder, self.placement.owner
+        # Records and the output of starts: the servers' user needs no access to it.
+        owned_files.make_folder(self.placement.sub("run"), account(None))
+        missing = {path.partition("/")[0] for path in files} - {"run"}
+        for name in (*folders, *(name for name in missing if not self.placement.sub(name).is_dir())):
+            owned_files.make_folder(self.placement.sub(name), owner)
+        for name in ("config", "secrets"):
+            owned_files.sweep(self.placement.sub(name))
+        for path, text in files.items():
+            owned_files.write(folder / path, text, account(None) if path.startswith("run/") else owner)
+        for path in remove:
+            (folder / path).unlink(missing_ok=True)
+
+    def adjust(self) -> None:
+        """Nothing around a process is ours to adjust."""
+
+    def check_start(self) -> bool:
+        folder = programs.provide(self.spec, *self._source)
+        for words in filter(None, (self.spec.start, self.spec.initialize)):
+            programs.command(words, self.spec, folder, self.location.placeholders)
+        record = process_records.read(self.placement.record)
+        own = record if record is not None and record.alive else None
+        host, port = self.placement.host, self.placement.port
+        if (own is None or own.endpoint != self._where) and ports.is_free(host, port):
+            return True
+        found = ports.listener(port)
+        if own is not None and (found.pid == own.pid or (found.pid is None and own.endpoint == self._where)):
+            return True
+        if found.pid is not None and self._is_this_server(found.pid):
+            self._end(found.pid)
+            return False
+        raise TargetError(
+            f"start {self.spec.name}",
+            self._where,
+            f"this port is taken by {found}",
+            f"stop that process, or set circlepay:{self.spec.name}.port to another port",
+        )
+
+    @property
+    def _where(self) -> str:
+        return f"{self.placement.host}:{self.placement.port}"
+
+    def _is_this_server(self, pid: int) -> bool:
+        """Whether the process works in our data folder, or names it in its arguments."""
+        import psutil
+
+        data = str(self.placement.sub("data"))
+        try:
+            process = psutil.Process(pid)
+            return any(str(self.placement.folder) in word for word in process.cmdline()) or process.cwd() == data
+        except psutil.Error:
+            return False
+
+    def initialize(self, once: Mapping[str, str], cancelled: threading.Event) -> Output:
+        data, partial = self.placement.sub("data"), self.placement.folder / "data.partial"
+        output = self._initialization_log
+        self._discard_unfinished()
+        try:
+            owned_files.make_folder(partial, self.placement.owner)
+            self.write(once)
+            command = self._command(self.spec.initialize, data=partial)
+            code = self._initialized(command, output, cancelled)
+            if code == 0:
+                partial.rename(data)
+                owned_files.sync_folder(self.placement.folder)
+            return Output(code, output.read_text(encoding="utf-8", errors="replace"))
+        finally:
+            self._discard_unfinished()
+            for path in once:
+                (self.placement.folder / path).unlink(missing_ok=True)
+
+    def _initialized(self, command: list[str], output: Path, cancelled: threading.Event) -> int:
+        with _fresh(output) as stream:
+            child = self._launch(command, stream)
+            while (code := _wait(child, POLL)) is None:
+                if cancelled.is_set():
+                    child.terminate()
+                    child.wait(TERMINATE_SECONDS)
+                    raise TargetError(f"initialise {self.spec.name}", self.titles.data, "cancelled", "run `up` again")
+        return code
+
+    def _discard_unfinished(self) -> None:
+        partial = self.placement.folder / "data.partial"
+        if partial.exists():
+            shutil.rmtree(partial)
+
+    def run_once(self, words: tuple[str, ...], role: str, given: str = "") -> Output:
+        self._remove_stale_files()
+        child = self._launch(self._command(words), subprocess.PIPE, stdin=subprocess.PIPE)
+        try:
+            text, _ = child.communicate(given.encode(), timeout=self.spec.start_timeout)
+        except subprocess.TimeoutExpired:
+            child.terminate()
+            child.communicate(timeout=TERMINATE_SECONDS)
+            cause = f"it did not end within {self.spec.start_timeout:.0f} s"
+            raise TargetError(f"{role} of {self.spec.name}", self.titles.place, cause, "run `up` again") from None
+        return Output(child.returncode, text.decode(errors="replace"))
+
+    def _command(self, words: tuple[str, ...], *, data: Path | None = None) -> list[str]:
+        placeholders = {**self.location.placeholders, **({"data": str(data)} if data else {})}
+        return programs.command(words, self.spec, self.programs, placeholders)
+
+    def start(self) -> None:
+        fields = {"programs": str(self.programs), "endpoint": self._where}
+        self._remove_stale_files()
+        with _fresh(self.placement.sub("run") / "start.log") as stream:
+            self._launch(self._command(self.spec.start), stream, record=fields).wait()
+        (self.placement.folder / RELOAD_PENDING).unlink(missing_ok=True)
+
+    def reload(self) -> None:
+        record = process_records.read(self.placement.record)
+        if record is not None and record.alive:
+            os.kill(record.pid, signal.Signals[self.spec.reload_signal])
+        (self.placement.folder / RELOAD_PENDING).unlink(missing_ok=True)
+
+    def stop(self) -> None:
+        record = process_records.read(self.placement.record)
+        if record is not None and record.alive:
+            self._end(record.pid)
+        self.placement.record.unlink(missing_ok=True)
+        self._discard_unfinished()
+
+    def _end(self, pid: int) -> None:
+        identity = launcher.identity(pid)
+        deadline = time.monotonic() + self.spec.stop_timeout
+        if identity:
+            os.kill(pid, signal.Signals[self.spec.stop_signal])
+        while identity and launcher.identity(pid) == identity:
+            if time.monotonic() > deadline:
+                raise TargetError(
+                    f"stop {self.spec.name}",
+                    f"pid {pid}",
+                    f"it still runs {self.spec.stop_timeout:.0f} s after {self.spec.stop_signal}\n{self.last_lines({})}",
+                    "wait and run this again; it is not killed, because that can lose data",
+                )
+            time.sleep(POLL)
+
+    def last_lines(self, secrets: Mapping[str, str]) -> str:
+        logs = self.placement.sub("logs")
+        newest = sorted(logs.glob("*"), key=lambda path: path.stat().st_mtime)[-1:]
+        return last_lines([self.placement.sub("run") / "start.log", *newest], secrets)
+
+    def _launch(
+        self,
+        command: list[str],
+        output: IO[bytes] | int,
+        *,
+        record: dict[str, str] | None = None,
+        stdin: int = subprocess.DEVNULL,
+    ) -> subprocess.Popen[bytes]:
+        """Runs a command as the servers' user, detached; with a record it is recorded first, and a child of init."""
+        owner = self.placement.owner if self.placement.system_user else None
+        request = {
+            "record": str(self.placement.record) if record is not None else None,
+            "fields": record or {},
+            "lock": self.lock,
+            "uid": owner.uid if owner else None,
+            "gid": owner.gid if owner else None,
+        }
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", launcher.__file__, json.dumps(request), *command],
+            stdin=stdin,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            env=ENVIRONMENT,
+            start_new_session=True,
+            pass_fds=[self.lock],
+        )
+
+    def _remove_stale_files(self) -> None:
+        """Files of a dead server that name a process which is gone, a zombie, or another program's by now."""
+        for name in self.spec.stale_files:
+            path = self.placement.sub("data") / name
+            try:
+                pid = int(path.read_text(encoding="utf-8").split("\n", 1)[0])
+            except FileNotFoundError:
+                continue
+            except ValueError:
+                pid = 0
+            if not pid or not launcher.identity(pid) or not self._is_this_server(pid):
+                path.unlink(missing_ok=True)
+
+
+def _fresh(path: Path) -> IO[bytes]:
+    """An empty file for a child's output, in a folder that only the user who runs this package can change."""
+    path.unlink(missing_ok=True)
+    return path.open("xb")
+
+
+def _wait(child: subprocess.Popen[bytes], seconds: float) -> int | None:
+    try:
+        return child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return None

@@ -1,0 +1,1 @@
+"""The checks: a pytest suite that verifies one running stack."""

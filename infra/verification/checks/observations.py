@@ -1,0 +1,162 @@
+"""The fixtures: each fact is read once per run, and every change to a server is undone by its check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from infra.cache import wire
+from infra.endpoint import Endpoint, Login
+from infra.postgres.connection import open_session
+from infra.verification.checks.machine import Machine, observe
+from infra.verification.checks.plugin import SUITE
+from infra.verification.checks.prerequisites import missing, prerequisites
+from infra.verification.subject import PostgresSubject, RedisSubject, Subject
+
+APPLICATION_NAME = "circlepay verification"
+TIMEOUT = 5
+"""Seconds to connect to a server, and for each answer of Redis."""
+SESSION_TIMEOUTS = (
+    "SET statement_timeout = '5s'; SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '20s'"
+)
+"""A check that waits for another session's lock fails instead of blocking others."""
+CATALOG_QUERY = Path(__file__).with_name("catalog.sql")
+
+Connection = psycopg.Connection[dict[str, Any]]
+Row = dict[str, Any]
+Ask = Callable[..., Any]
+"""Takes the words of a Redis command, answers text, None or a list. Raises wire.RefusedError, OSError or ValueError."""
+
+
+def connect(subject: Subject, user: str, password: str, **options: Any) -> Connection:
+    """A connection to the stack's database, in autocommit. Raises psycopg.OperationalError."""
+    server = subject.postgres
+    login = Login(Endpoint(server.host, server.port), user, password, server.database)
+    return open_session(
+        login,
+        application_name=APPLICATION_NAME,
+        connect_timeout=TIMEOUT,
+        row_factory=dict_row,
+        **options,
+    )
+
+
+@pytest.fixture(scope="session")
+def subject(pytestconfig: pytest.Config) -> Subject:
+    """The stack to verify."""
+    return pytestconfig.stash[SUITE].subject
+
+
+def in_place(text: str, server: PostgresSubject | RedisSubject) -> str:
+    """A declared value with the placeholders of its server filled in."""
+    for name, value in server.placeholders.items():
+        text = text.replace("{" + name + "}", value)
+    return text
+
+
+@pytest.fixture(scope="session")
+def superuser(subject: Subject) -> Iterator[Connection]:
+    """A connection as the superuser; names print unqualified exactly when they are in `public`."""
+    with connect(subject, subject.postgres.superuser, subject.postgres.superuser_password) as connection:
+        connection.execute(SESSION_TIMEOUTS + "; SET search_path = public")
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def application(subject: Subject) -> Iterator[Connection]:
+    """A connection as the application's role, with the application's password."""
+    with connect(subject, subject.postgres.application_role, subject.postgres.application_password) as connection:
+        connection.execute(SESSION_TIMEOUTS)
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def catalog(subject: Subject, superuser: Connection) -> Row:
+    """All catalog facts that the checks compare, read by one statement; see catalog.sql for the shapes."""
+    names = {"role": subject.postgres.application_role, "database": subject.postgres.database}
+    facts = superuser.execute(CATALOG_QUERY.read_bytes(), names).fetchone()
+    assert facts is not None
+    return facts
+
+
+@pytest.fixture(autouse=True)
+def skip_without_prerequisites(request: pytest.FixtureRequest) -> None:
+    """Skips a check whose table or column is missing: only the check of that object fails, once."""
+    item = request.node
+    group = item.path.stem.removeprefix("test_")
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    names = prerequisites(group, item.originalname, parameters)
+    if not names:
+        return
+    try:
+        catalog = request.getfixturevalue("catalog")
+    except psycopg.Error:
+        # Without the superuser's login it is unknown what is missing.
+        return
+    absent = missing(names, catalog["tables"] or (), catalog["columns"] or ())
+    if absent:
+        pytest.skip(f"{', '.join(absent)}: missing")
+
+
+@pytest.fixture(scope="session")
+def authentication_rules(superuser: Connection) -> list[Row]:
+    """pg_hba.conf as the server parses it; separate from the catalog, since it fails if the file cannot be read."""
+    return superuser.execute("SELECT * FROM pg_hba_file_rules").fetchall()
+
+
+@pytest.fixture(scope="session")
+def redis(subject: Subject) -> Ask:
+    """Asks the Redis server, with its password."""
+    server = subject.redis
+    place, login = Endpoint(server.host, server.port), ("AUTH", server.password)
+    return lambda *words: wire.answer(place, login, words, timeout=TIMEOUT)
+
+
+@pytest.fixture(scope="session")
+def redis_settings(redis: Ask) -> dict[str, str]:
+    """CONFIG GET *, as a dictionary."""
+    words = redis("CONFIG", "GET", "*")
+    return dict(zip(words[::2], words[1::2], strict=True))
+
+
+@pytest.fixture(scope="session")
+def redis_info(redis: Ask) -> dict[str, str]:
+    """INFO: field -> value."""
+    lines = redis("INFO").splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+@pytest.fixture(scope="session")
+def postgres_pid(catalog: Row) -> int:
+    """Process id of the connection's backend, in the pid namespace of its machine or container."""
+    return int(catalog["backend_pid"])
+
+
+@pytest.fixture(scope="session")
+def redis_pid(redis_info: dict[str, str]) -> int:
+    """Process id of the server, in the pid namespace of its machine or container."""
+    return int(redis_info["process_id"])
+
+
+@pytest.fixture(scope="session")
+def machines() -> dict[str, Machine]:
+    """The machines observed so far, by the server that has one to itself; the empty name is the one that servers share."""
+    return {}
+
+
+@pytest.fixture
+def machine(request: pytest.FixtureRequest, subject: Subject, server: str, machines: dict[str, Machine]) -> Machine:
+    """Processes, sockets and files where `server` runs, by one command for all servers there."""
+    isolated = subject.isolated
+    key = server if server in isolated else ""
+    if key not in machines:
+        servers = [server] if key else [name for name in subject.servers if name not in isolated]
+        pids = {name: request.getfixturevalue(f"{name}_pid") for name in servers}
+        place = subject.servers[server]
+        machines[key] = observe(place.target.host(place.location), pids, subject)
+    return machines[key]

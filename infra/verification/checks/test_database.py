@@ -1,0 +1,44 @@
+"""The database is the declared one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from infra.verification.checks.expectation import expect
+from infra.verification.subject import Subject
+
+PROVIDERS = {"b": "builtin", "c": "libc", "i": "icu"}
+"""pg_database.datlocprovider -> name of the locale provider."""
+NEVER_CHANGED = (
+    "it is fixed when a database is created: dump it and restore it into a new one, or declare the observed value"
+)
+
+
+def test_owner(catalog: dict[str, Any], subject: Subject) -> None:
+    expect(catalog["database"]["owner"], subject.postgres.owner)
+
+
+def test_encoding(catalog: dict[str, Any], subject: Subject) -> None:
+    expect(catalog["database"]["encoding_name"], subject.postgres.encoding, NEVER_CHANGED)
+
+
+def test_locale(catalog: dict[str, Any], subject: Subject) -> None:
+    database, provider = catalog["database"], subject.postgres.locale_provider
+    expect(PROVIDERS.get(database["datlocprovider"], database["datlocprovider"]), provider, NEVER_CHANGED)
+    if provider == "libc":
+        expect((database["datcollate"], database["datctype"]), (subject.postgres.locale,) * 2, NEVER_CHANGED)
+    else:
+        # The column was renamed in PostgreSQL 17.
+        expect(database.get("datlocale", database.get("daticulocale")), subject.postgres.locale, NEVER_CHANGED)
+
+
+def test_tablespace(catalog: dict[str, Any], subject: Subject) -> None:
+    expect(catalog["database"]["tablespace"], subject.postgres.tablespace)
+
+
+def test_connection_limit(catalog: dict[str, Any], subject: Subject) -> None:
+    expect(catalog["database"]["datconnlimit"], subject.postgres.connection_limit)
+
+
+def test_accepts_connections(catalog: dict[str, Any]) -> None:
+    expect((catalog["database"]["datallowconn"], catalog["database"]["datistemplate"]), (True, False))

@@ -1,0 +1,1 @@
+"""The images that tests run on, and how they are made."""
