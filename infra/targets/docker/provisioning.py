@@ -172,9 +172,7 @@ class DockerProvisioner:
     ) -> docker.Container:
         """The container, created and not started: the Server resource starts it and waits until it answers."""
         command = location.apply(lambda found: argv(spec, spec.start, found["placeholders"]))
-        health = location.apply(lambda found: argv(spec, spec.packaging.health, found["placeholders"]))
-        network, limits = self._network(place), self._limits(spec)
-        data, files = volumes
+        network = self._network(place)
         labels: dict[str, pulumi.Input[str]] = {
             **self.labels,
             ownership.ROLE: "server",
@@ -190,29 +188,14 @@ class DockerProvisioner:
             envs=["LC_ALL=C", "TZ=UTC"],
             network_mode=network.name,
             ports=[docker.ContainerPortArgs(internal=spec.documented_port, external=place.port, ip=address)],
-            volumes=[
-                docker.ContainerVolumeArgs(
-                    volume_name=data.name,
-                    container_path=location.apply(lambda found: found["names"]["dataMount"]),
-                ),
-                docker.ContainerVolumeArgs(
-                    volume_name=files.name,
-                    container_path=FILES_ROOT,
-                    read_only=True,
-                ),
-            ],
+            volumes=_mounts(location, volumes),
             tmpfs=TEMPORARY_FOLDERS,
             shm_size=SHARED_MEMORY,
             read_only=True,
             capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
             security_opts=["no-new-privileges:true"],
             labels=[docker.ContainerLabelArgs(label=label, value=value) for label, value in labels.items()],
-            healthcheck=docker.ContainerHealthcheckArgs(
-                tests=health.apply(lambda words: ["CMD", *words]),
-                interval=f"{HEALTH_SECONDS}s",
-                timeout=f"{HEALTH_SECONDS // 2}s",
-                retries=3,
-            ),
+            healthcheck=_health_check(spec, location),
             restart=RESTART_POLICY,
             log_driver="json-file",
             log_opts={"max-size": f"{self.settings.log_size}m", "max-file": str(self.settings.log_files)},
@@ -221,14 +204,40 @@ class DockerProvisioner:
             stop_signal=spec.stop_signal,
             stop_timeout=int(spec.stop_timeout),
             destroy_grace_seconds=int(spec.stop_timeout),
-            opts=pulumi.ResourceOptions(
-                provider=self.provider,
-                delete_before_replace=True,
-                ignore_changes=["memorySwap", *(word for limit, word in SET_BY_US.items() if limits[limit])],
-                replace_on_changes=[word for limit, word in SET_BY_US.items() if not limits[limit]],
-                hooks=container_hooks.hooks(self.engine, self.labels),
-            ),
+            opts=self._container_options(spec),
         )
+
+    def _container_options(self, spec: ServerSpec) -> pulumi.ResourceOptions:
+        limits = self._limits(spec)
+        return pulumi.ResourceOptions(
+            provider=self.provider,
+            delete_before_replace=True,
+            ignore_changes=["memorySwap", *(word for limit, word in SET_BY_US.items() if limits[limit])],
+            replace_on_changes=[word for limit, word in SET_BY_US.items() if not limits[limit]],
+            hooks=container_hooks.hooks(self.engine, self.labels),
+        )
+
+
+def _mounts(
+    location: pulumi.Output[dict[str, Any]], volumes: tuple[docker.Volume, docker.Volume]
+) -> list[docker.ContainerVolumeArgs]:
+    """Data, and the files that the server may only read."""
+    data, files = volumes
+    data_mount = location.apply(lambda found: found["names"]["dataMount"])
+    return [
+        docker.ContainerVolumeArgs(volume_name=data.name, container_path=data_mount),
+        docker.ContainerVolumeArgs(volume_name=files.name, container_path=FILES_ROOT, read_only=True),
+    ]
+
+
+def _health_check(spec: ServerSpec, location: pulumi.Output[dict[str, Any]]) -> docker.ContainerHealthcheckArgs:
+    words = location.apply(lambda found: argv(spec, spec.packaging.health, found["placeholders"]))
+    return docker.ContainerHealthcheckArgs(
+        tests=words.apply(lambda found: ["CMD", *found]),
+        interval=f"{HEALTH_SECONDS}s",
+        timeout=f"{HEALTH_SECONDS // 2}s",
+        retries=3,
+    )
 
 
 def provisioner(request: Request, settings: DockerSettings) -> DockerProvisioner:
