@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from infra.targets.provisioning import Provisioner, Request
 
 NAME = "docker"
-LIBRARIES = ("requests", "docker", "docker.errors")
+LIBRARIES = ("requests", "docker")
 """What asking an engine takes."""
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (where such a server is reached from its own machine)
 
