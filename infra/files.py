@@ -1,9 +1,14 @@
-"""Files that are replaced as a whole: a reader sees the old or the new content, even when the writer is killed."""
+"""Files that are replaced as a whole, and read without waiting: what is at a path may have been put there by somebody else.
+
+A reader sees the old or the new content, even when the writer is killed.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +17,55 @@ FILE_MODE = 0o600
 """Of every file that is written here: most hold a secret, and all are for their owner only."""
 PARTIAL = ".partial"
 """How the name of a file ends that is not whole yet."""
+
+LARGEST = 64 * 1024 * 1024
+"""Bytes of the largest file that is read whole: far more than any of ours has."""
+
+
+class IrregularFileError(OSError):
+    """What is at a path is no ordinary file, is too large, or belongs to a user that nothing is read from."""
+
+
+def open_regular(path: Path, *, owner: int | None = None, follow: bool = False) -> int:
+    """A descriptor of an ordinary file, to read. Raises OSError; never waits for a writer, and opens no device.
+
+    owner: number of the user that the file must belong to. follow: also where a symbolic link leads.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    _refuse_irregular(path, path.stat(follow_symlinks=follow), owner)
+    descriptor = os.open(path, flags)
+    try:
+        _refuse_irregular(path, os.fstat(descriptor), owner)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _refuse_irregular(path: Path, status: os.stat_result, owner: int | None) -> None:
+    if stat.S_ISLNK(status.st_mode):
+        raise IrregularFileError(errno.ELOOP, "is a symbolic link, which is never followed", str(path))
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise IrregularFileError(errno.EINVAL, "is not an ordinary file", str(path))
+    if owner is not None and status.st_uid != owner:
+        cause = f"belongs to another user (uid {status.st_uid})"
+        raise IrregularFileError(errno.EINVAL, cause, str(path))
+
+
+def read(path: Path, *, owner: int | None = None, follow: bool = False, largest: int = LARGEST) -> bytes:
+    """The content of an ordinary file; see `open_regular`. Raises IrregularFileError also for a larger one."""
+    with os.fdopen(open_regular(path, owner=owner, follow=follow), "rb") as file:
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise IrregularFileError(errno.EFBIG, f"is larger than {largest} bytes", str(path))
+    return content
+
+
+def read_text(path: Path, *, owner: int | None = None, follow: bool = False, largest: int = LARGEST) -> str:
+    """`read` as UTF-8, line ends as they are. Raises OSError and UnicodeDecodeError."""
+    return read(path, owner=owner, follow=follow, largest=largest).decode("utf-8")
 
 
 def replace(path: Path, content: bytes, *, owner: tuple[int, int] | None = None) -> None:

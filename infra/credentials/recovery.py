@@ -50,7 +50,7 @@ def recover(env_path: Path, location: str = "") -> Recovered:
         )
     found = re.search(r"for the stack (\S+)\.$", observed.header)
     stack = found[1] if found else ""
-    values = read_back(env_path.read_text(encoding="ascii"))
+    values = read_back(observed.text)
     return Recovered(
         {
             **generate(["superuser_password"]),

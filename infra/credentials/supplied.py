@@ -12,6 +12,7 @@ import stat
 from io import StringIO
 from pathlib import Path
 
+from infra import files
 from infra.credentials.strength import EXAMPLE_VALUES, weakness
 from infra.errors import SettingsError
 from infra.redaction import remember
@@ -63,11 +64,10 @@ def problem(key: str, value: str, *, production: bool) -> str:
 
 def _content(path: Path) -> str:
     try:
-        # Without O_NONBLOCK a named pipe would wait for its writer.
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        with os.fdopen(files.open_regular(path, follow=True), "rb") as file:
             _check_readers(path, os.fstat(file.fileno()))
             content = file.read(MAXIMUM_SIZE + 1)
-    except IsADirectoryError as error:
+    except (IsADirectoryError, files.IrregularFileError) as error:
         raise _error(path, "is not a file", f"correct {SETTING}") from error
     except OSError as error:
         raise _error(path, error.strerror or str(error), f"create the file, or correct {SETTING}") from error

@@ -67,18 +67,16 @@ def digest(text: str) -> str:
 def observe(path: Path) -> EnvFileState:
     """What is there now. Raises PublishError when it cannot be read."""
     try:
-        with open(path, "rb", opener=_open_unfollowed) as file:
+        with os.fdopen(files.open_regular(path), "rb") as file:
             status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                return EnvFileState("other")
             content = file.read(MAXIMUM_SIZE)
     except FileNotFoundError:
         return EnvFileState("absent")
     except IsADirectoryError:
         return EnvFileState("other")
+    except files.IrregularFileError as error:
+        return EnvFileState("link" if error.errno == errno.ELOOP else "other")
     except OSError as error:
-        if error.errno == errno.ELOOP:
-            return EnvFileState("link")
         raise _refused(path, error) from error
     first = content.partition(b"\n")[0].decode(errors="replace")
     ours = first.startswith(HEADER)
@@ -86,11 +84,6 @@ def observe(path: Path) -> EnvFileState:
     if not ours:
         return EnvFileState("foreign", "", sha256, mode)
     return EnvFileState("ours", first, sha256, mode, content.decode(errors="replace"))
-
-
-def _open_unfollowed(name: str, flags: int) -> int:
-    """Without O_NONBLOCK a named pipe would wait for its writer."""
-    return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def plan(observed: EnvFileState, text: str) -> list[Change]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from infra import files
 from tools.paths import ROOT
 from tools.running import say
 
@@ -40,7 +41,7 @@ def locks(state: Path, stack: str) -> Iterator[Lock]:
     """The locks of a stack under a file backend's folder; a file that is gone or half-written is none."""
     for path in sorted((state / ".pulumi" / "locks").glob(f"**/{stack}/*.json")):
         try:
-            content = json.loads(path.read_text())
+            content = json.loads(files.read(path))
             yield Lock(path, int(content["pid"]), content["username"], content["hostname"], _when(content["timestamp"]))
         except (OSError, ValueError, KeyError, TypeError):
             continue

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from infra import files
 from infra.operations import pulumi_process, recovery, state_file
 from infra.operations import stack as stacks
 from infra.paths import PROJECT_ROOT
@@ -78,7 +79,7 @@ def _delete_data(stack: str, confirm: str, project_root: Path) -> int:
 
 def _engines_used(latest: Mapping[str, Any], mark: Path) -> list[str]:
     """The container engines the stack has something on. An interrupted deletion may have removed them from the state."""
-    remembered = mark.read_text().split() if mark.exists() else []
+    remembered = files.read_text(mark).split() if mark.exists() else []
     return list(dict.fromkeys([*state_file.engines(latest), *remembered]))
 
 

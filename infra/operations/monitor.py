@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infra import files
 from infra.endpoint import Login
 from infra.errors import ServerError, SettingsError
 from infra.operations import connections
@@ -60,7 +61,7 @@ def queries(folder: Path = QUERIES) -> list[Query]:
 
 
 def _query(path: Path) -> Query:
-    text = path.read_text(encoding="utf-8")
+    text = files.read_text(path, follow=True)
     comments = " ".join(line.removeprefix("--").strip() for line in text.splitlines() if line.startswith("--"))
     title, _, reading = comments.partition("Read it:")
     return Query(path.stem, title.strip(), reading.strip(), text)

@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from infra import files
 from infra.operations import state_file
 from infra.targets.location import clone_id
 from tools.paths import CLONE_STATE, ROOT, VIRTUAL_ENVIRONMENT, cache
@@ -121,12 +122,12 @@ def _query_engines(what: str, engines: list[str]) -> str:
 
 def supplied() -> list[Path]:
     """Stack files with encrypted secrets of Circle's in them, and the passphrase that opens them: losing those loses funds."""
-    files = [
+    holding = [
         path
         for path in (ROOT / name for name in LEFTOVERS if name.startswith("Pulumi."))
-        if path.exists() and any(setting in path.read_text(encoding="utf-8") for setting in SUPPLIED)
+        if path.exists() and any(setting in files.read_text(path, follow=True) for setting in SUPPLIED)
     ]
-    return [*files, CLONE_STATE / "passphrase"] if files else []
+    return [*holding, CLONE_STATE / "passphrase"] if holding else []
 
 
 def _plugins() -> list[Path]:

@@ -12,11 +12,14 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from infra import files
 from infra.targets import foreign, target
 from infra.targets.location import Location
 
 LOCATIONS = frozenset(f"circlepay:index:{kind}" for kind in ("ServerLocation", "ServerFolder", "ContainerPlace"))
 """The type of a server's location, and those that earlier releases had for it."""
+LARGEST_STATE = 1024 * 1024 * 1024
+"""Bytes."""
 SECRETS = "circlepay:index:GeneratedSecrets"
 
 Deployment = Mapping[str, Any]
@@ -43,7 +46,7 @@ def deployment(state_file: Path) -> dict[str, Any]:
 
 
 def _content(file: Path) -> Any:
-    content = file.read_bytes()
+    content = files.read(file, follow=True, largest=LARGEST_STATE)
     return json.loads(gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content)
 
 
@@ -64,8 +67,8 @@ def data_places(latest: Deployment) -> list[str]:
         (each.get("outputs") or {}).get("name") for each in latest.get("resources") or [] if foreign.of(each["type"])
     }
     held = [target.load(each.target).describe(each)[1] for each in locations(latest) if _is_made(each, made)]
-    files = [str(values["envFile"]) for values in _outputs(latest, {SECRETS}) if values.get("envFile")]
-    return [*sorted(held), *(file for file in files if Path(file).exists())]
+    env_files = [str(values["envFile"]) for values in _outputs(latest, {SECRETS}) if values.get("envFile")]
+    return [*sorted(held), *(file for file in env_files if Path(file).exists())]
 
 
 def _is_made(location: Location, volumes: set[Any]) -> bool:

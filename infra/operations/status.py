@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from infra import files
 from infra.endpoint import Endpoint
 from infra.errors import CirclePayError, PublishError
 from infra.operations import connections, preview
@@ -180,7 +181,7 @@ def env_file_status(view: StackView, drift: Iterable[Planned] = ()) -> EnvFileSt
     path = view.env_file
     try:
         mode = stat.S_IMODE(path.lstat().st_mode)
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = files.read(path).decode(errors="replace")
     except FileNotFoundError:
         return EnvFileStatus(str(path), exists=False, problem="it is missing; `make up` writes it")
     except OSError as error:

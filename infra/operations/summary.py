@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from infra import files
 from infra.changes import ShownChange
 from infra.endpoint import SERVERS
 from infra.operations import preview, stack
@@ -96,7 +97,7 @@ def read(name: str, *, project_root: Path = PROJECT_ROOT) -> Summary:
 def kept_reason(name: str, project_root: Path) -> str:
     """Why the last run failed, as recorded by that run; empty if it recorded nothing."""
     try:
-        return stack.failure_note(name, project_root).read_text(encoding="utf-8").strip()
+        return files.read_text(stack.failure_note(name, project_root)).strip()
     except OSError:
         return ""
 

@@ -39,7 +39,7 @@ def cache_file(folder: Path, declared: Sequence[migrations.Migration], major: in
 def recall(folder: Path, declared: Sequence[migrations.Migration], major: int) -> Catalog | None:
     """The cached declared schema, or None. A file that cannot be read counts as missing."""
     try:
-        document = json.loads(cache_file(folder, declared, major).read_text(encoding="utf-8"))
+        document = json.loads(files.read(cache_file(folder, declared, major)))
         return catalog.parse(document)
     except (OSError, ValueError, KeyError, TypeError):
         return None

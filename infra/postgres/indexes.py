@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra import files
 from infra.changes import Change, Finding
 from infra.errors import CatalogError
 from infra.postgres.execution import raw
@@ -42,7 +43,7 @@ class OptionalDrop:
 def read_optional_drops(path: Path) -> tuple[OptionalDrop, ...]:
     """The statements of `path`. Raises CatalogError when one is not DROP INDEX CONCURRENTLY IF EXISTS."""
     drops = []
-    for statement in split(path.read_text(encoding="utf-8")):
+    for statement in split(files.read_text(path, follow=True)):
         match = _DROP.fullmatch(statement.text)
         if match is None:
             raise CatalogError(

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from infra import files
 from infra.changes import Change
 from infra.errors import MigrationError
 
@@ -65,7 +66,7 @@ def listed(folder: Path) -> list[dict[str, int | str]]:
     Raises MigrationError for a wrong name, a gap or a duplicate.
     """
     return [
-        {"version": version, "name": name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        {"version": version, "name": name, "sha256": hashlib.sha256(_read(path)).hexdigest()}
         for version, name, path in _numbered(folder)
     ]
 
@@ -97,10 +98,18 @@ def _numbered(folder: Path) -> list[tuple[int, str, Path]]:
     return found
 
 
+def _read(path: Path) -> bytes:
+    try:
+        return files.read(path, follow=True)
+    except OSError as error:
+        cause = (error.strerror or type(error).__name__).lower()
+        raise MigrationError("read the migrations", str(path), cause, "restore the file from git") from None
+
+
 def _parse(version: int, name: str, path: Path) -> Migration:
     from infra.postgres.statements import UnfinishedSqlError, line_and_column, split
 
-    content = path.read_bytes()
+    content = _read(path)
     try:
         text = content.decode("utf-8")
         statements = split(text)

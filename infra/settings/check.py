@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from infra import files
 from infra.errors import SettingsError
 from infra.settings.loading import refuse_unsupported_target
 from infra.settings.model import PROJECT
@@ -28,7 +29,7 @@ def check(stack: str, folder: Path) -> None:
 def _settings(stack: str, path: Path) -> dict[str, Any]:
     operation = f"read the settings of stack {stack}"
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
+        content = yaml.safe_load(files.read_text(path, follow=True)) if path.exists() else None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         # Where in the file, and not what stands there: it may be a secret.
         mark = getattr(error, "problem_mark", None)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from infra.errors import TargetError
+from infra.files import IrregularFileError
 
 
 @contextmanager
@@ -19,7 +20,14 @@ def explained(operation: str, path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         where = str(error.filename or path)
-        raise TargetError(operation, where, os.strerror(error.errno or 0).lower(), hint(error.errno, path)) from error
+        raise TargetError(operation, where, cause(error), hint(error.errno, path)) from error
+
+
+def cause(error: OSError) -> str:
+    """The reason in words; of our own errors their own."""
+    if isinstance(error, IrregularFileError):
+        return str(error.strerror)
+    return os.strerror(error.errno or 0).lower()
 
 
 def hint(number: int | None, path: Path) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from infra import files
 from infra.errors import TargetError
 
 POLL = 0.02
@@ -56,6 +57,6 @@ def _acquired(descriptor: int, path: Path) -> bool:
 
 def _holder(path: Path) -> str:
     try:
-        return f" (pid {int(path.read_text(encoding='ascii'))})"
+        return f" (pid {int(files.read(path, largest=20))})"
     except (OSError, ValueError):
         return ""

@@ -21,15 +21,13 @@ def state(path: Path, owner: Account) -> FileState | None:
         status = path.lstat()
         if stat.S_ISDIR(status.st_mode):
             return FileState(FOLDER, *_access(status, owner))
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = files.open_regular(path)
     except FileNotFoundError:
         return None
     except OSError:
         return FileState(UNREADABLE, 0)
     with os.fdopen(descriptor, "rb") as stream:
         status = os.fstat(stream.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            return FileState(UNREADABLE, *_access(status, owner))
         return FileState(hashlib.sha256(stream.read()).hexdigest(), *_access(status, owner))
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from infra import files
 from infra.redaction import redact
 
 LINES = 12
@@ -26,7 +27,7 @@ def end_of(text: str, secrets: Mapping[str, str]) -> str:
 
 def _tail(path: Path) -> str:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = files.open_regular(path)
     except OSError:
         return ""
     with os.fdopen(descriptor, "rb") as stream:

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote, unquote_to_bytes
 
+from infra import files
+
 SHORTEST = 8
 """Bytes. Shorter ones turn up by chance, in base64 above all."""
 CHUNK = 8 * 2**20
@@ -204,12 +206,12 @@ def _xml_unescaped(content: bytes) -> bytes:
 
 def _matches_in_file(path: Path, patterns: Collection[_Pattern]) -> Iterator[tuple[str, str]]:
     try:
-        with path.open("rb") as file:
+        with os.fdopen(files.open_regular(path, follow=True), "rb") as file:
             before = b""
             while chunk := file.read(CHUNK):
                 yield from _matches(before + chunk, patterns)
                 before = chunk[-OVERLAP:]
-    except FileNotFoundError:
+    except (FileNotFoundError, files.IrregularFileError):
         return
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -65,3 +67,40 @@ def test_many_writers_at_once_never_mix(tmp_path: Path) -> None:
         thread.join(60)
     assert (tmp_path / "file").read_bytes() in contents
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def _socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+
+
+@pytest.mark.parametrize(
+    ("put", "cause"),
+    [
+        (os.mkfifo, "is not an ordinary file"),
+        (_socket, "is not an ordinary file"),
+        (lambda path: path.symlink_to("/etc/hostname"), "is a symbolic link, which is never followed"),
+        (Path.mkdir, "Is a directory"),
+        (lambda path: path.write_bytes(b"12345"), "is larger than 4 bytes"),
+    ],
+    ids=["pipe", "socket", "link", "folder", "large"],
+)
+def test_what_is_no_ordinary_file_is_refused_at_once(tmp_path: Path, put: Callable[[Path], None], cause: str) -> None:
+    put(tmp_path / "file")
+    with pytest.raises(OSError, match=cause):
+        files.read(tmp_path / "file", largest=4)
+
+
+def test_a_link_is_followed_where_that_is_meant(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("text\r\n")
+    (tmp_path / "link").symlink_to("file")
+    assert files.read_text(tmp_path / "link", follow=True) == "text\r\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_file_of_another_user_is_refused_where_that_matters(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert files.read(tmp_path / "file", owner=0) == b""
+    os.chown(tmp_path / "file", 65534, 65534)
+    with pytest.raises(files.IrregularFileError, match=r"another user \(uid 65534\)"):
+        files.read(tmp_path / "file", owner=0)

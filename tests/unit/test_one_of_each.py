@@ -76,6 +76,21 @@ def _is_a_paths(call: ast.Call) -> bool:
     return method in ("replace", "rename") and not others and len(call.args) + len(call.keywords) == 1
 
 
+def reads(tree: ast.AST) -> bool:
+    """By `open`, or by a method of a path."""
+    called = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return any(
+        (isinstance(function, ast.Name) and function.id == "open")
+        or (isinstance(function, ast.Attribute) and _is_a_read(function))
+        for function in called
+    )
+
+
+def _is_a_read(function: ast.Attribute) -> bool:
+    of = ast.unparse(function.value).rpartition(".")[2]
+    return function.attr in ("read_text", "read_bytes", "open") and of not in ("files", "os", "archives", "tarfile")
+
+
 def constants(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
@@ -90,11 +105,27 @@ def masks(tree: ast.AST) -> bool:
     return not {"[secret]", "***"}.isdisjoint(constants(tree))
 
 
+OWN_TEXTS = {
+    "infra/cache/server.py": "its template, part of the package",
+    "infra/postgres/catalog.py": "its query, part of the package",
+    "infra/postgres/declared.py": "the same query",
+    "infra/postgres/server.py": "its templates, part of the package",
+    "infra/settings/reference.py": "a page of the documents",
+    "infra/targets/processes/machine.py": "makes the output of a start anew",
+    "infra/targets/processes/programs.py": "what a wheel says of itself",
+    "infra/tunnels.py": "the errors of a tunnel, in a file of its own making",
+    "infra/verification/checks/machine.py": "its script, part of the package",
+    "infra/verification/checks/observations.py": "its query, part of the package",
+    "infra/verification/secret_scanner.py": "what the kernel says of processes",
+}
+"""Modules that read where nobody else can put anything. All others might find a pipe that waits for ever, or a link."""
+
 RULES = [
     pytest.param(mentions(*SESSIONS), {"infra/postgres/connection.py"}, id="sessions of PostgreSQL"),
     pytest.param(calls(*CLIENTS), {"infra/cache/connection.py"}, id="clients of Redis"),
     pytest.param(speaks_resp, {"infra/cache/wire.py"}, id="the protocol of Redis"),
     pytest.param(renames, {"infra/files.py", *WHOLE_FOLDERS, *ALONE}, id="replaced files"),
+    pytest.param(reads, OWN_TEXTS.keys() | ALONE.keys(), id="read files"),
     pytest.param(masks, {"infra/redaction.py"}, id="masks"),
 ]
 
@@ -119,6 +150,9 @@ def test_there_is_one_of_each(does: Callable[[ast.AST], bool], modules: set[str]
         (renames, "from os import rename as move\nmove('a', 'b', src_dir_fd=3)"),
         (renames, "from pathlib import Path\nPath('a').replace('b')"),
         (renames, "temporary.rename(target=path)"),
+        (reads, "from pathlib import Path\nPath('a').read_text()"),
+        (reads, "with open('a') as file: pass"),
+        (reads, "from pathlib import Path\nwith Path('a').open() as file: pass"),
         (masks, "shown = text.replace(password, '***')"),
     ],
 )
@@ -133,6 +167,7 @@ def test_another_one_is_noticed(does: Callable[[ast.AST], bool], program: str) -
         (calls(*CLIENTS), "from redis import Redis\ndef ask(client: Redis): return client.ping()"),
         (speaks_resp, "text.replace('\\r\\n', '\\n')"),
         (renames, "import dataclasses\ndataclasses.replace(value, name='b')\ntext.replace('a', 'b')"),
+        (reads, "import os\nfrom infra import files\nfiles.read_text('a')\nos.open('a', 0)"),
         (masks, "text = 'a secret'"),
     ],
 )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from infra import files
 from infra.changes import Finding
 from infra.errors import TargetError
 from infra.tunnels import is_remote, socket_of
@@ -49,7 +50,7 @@ def locate(setting: str, environment: Mapping[str, str]) -> str:
 
 def _current_context(folder: Path) -> str:
     try:
-        return str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("currentContext", ""))
+        return str(json.loads(files.read(folder / "config.json", follow=True)).get("currentContext", ""))
     except (OSError, ValueError, AttributeError):
         return ""
 
@@ -58,7 +59,7 @@ def _host_of(context: str, folder: Path) -> str:
     """The engine of a docker context: `contexts/meta/<sha256 of its name>/meta.json` in docker's folder."""
     path = folder / "contexts" / "meta" / hashlib.sha256(context.encode()).hexdigest() / "meta.json"
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["Endpoints"]["docker"]["Host"])
+        return str(json.loads(files.read(path, follow=True))["Endpoints"]["docker"]["Host"])
     except (OSError, ValueError, KeyError, TypeError):
         raise TargetError(
             "find the container engine",

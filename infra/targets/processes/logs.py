@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from infra import files
 from infra.errors import TargetError
+from infra.targets.filesystem_errors import cause
 
 
 @dataclass(frozen=True)
@@ -48,17 +53,34 @@ class FileLog:
 def current_file(log_path: Path) -> Path:
     """The file a server writes now: the path itself, or the folder's newest file. Raises TargetError without one."""
     try:
-        if log_path.is_dir():
-            files = [path for path in log_path.iterdir() if path.is_file() and path.suffix in {"", ".log"}]
-            if files:
-                return max(files, key=lambda path: (path.stat().st_mtime_ns, path.name))
-        elif log_path.exists():
-            return log_path
-    except PermissionError as error:
+        newest = newest_log(log_path)
+    except OSError as error:
         raise _unreadable(Path(str(error.filename or log_path)), error) from None
-    raise TargetError(
-        "read log", str(log_path), "there is no log here", "the server has not been started yet: `make up`"
-    )
+    if newest is None:
+        raise TargetError(
+            "read log", str(log_path), "there is no log here", "the server has not been started yet: `make up`"
+        )
+    return newest
+
+
+def newest_log(log_path: Path) -> Path | None:
+    """The path itself, or the newest log of a folder; None without one. Raises OSError.
+
+    In a folder only ordinary files of its own user are logs: that user may put a link to somebody else's file there.
+    """
+    try:
+        status = log_path.lstat()
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISDIR(status.st_mode):
+        return log_path
+    logs = {}
+    for path in log_path.iterdir():
+        with suppress(FileNotFoundError):
+            found = path.lstat()
+            if path.suffix in {"", ".log"} and stat.S_ISREG(found.st_mode) and found.st_uid == status.st_uid:
+                logs[path] = found.st_mtime_ns
+    return max(logs, key=lambda path: (logs[path], path.name), default=None)
 
 
 def _whole_lines(file: TextIO) -> Iterator[str]:
@@ -73,10 +95,8 @@ def _whole_lines(file: TextIO) -> Iterator[str]:
 
 
 def _replaced(file: TextIO, newest: Path) -> bool:
-    import os
-
     try:
-        now, opened = newest.stat(), os.fstat(file.fileno())
+        now, opened = newest.lstat(), os.fstat(file.fileno())
     except FileNotFoundError:
         return False
     return (now.st_dev, now.st_ino) != (opened.st_dev, opened.st_ino) or now.st_size < file.tell()
@@ -84,11 +104,11 @@ def _replaced(file: TextIO, newest: Path) -> bool:
 
 def _opened(path: Path) -> TextIO:
     try:
-        return path.open(encoding="utf-8", errors="replace")
+        descriptor = files.open_regular(path, owner=path.parent.lstat().st_uid)
+        return os.fdopen(descriptor, encoding="utf-8", errors="replace")
     except OSError as error:
         raise _unreadable(path, error) from None
 
 
 def _unreadable(path: Path, error: OSError) -> TargetError:
-    cause = (error.strerror or type(error).__name__).lower()
-    return TargetError("read log", str(path), cause, "read it as the user who ran `make up`, or as root")
+    return TargetError("read log", str(path), cause(error), "read it as the user who ran `make up`, or as root")

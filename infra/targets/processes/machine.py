@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from infra import files
 from infra.errors import TargetError
 from infra.targets import owned_files, ports
 from infra.targets.filesystem_errors import explained, hint
@@ -35,6 +36,7 @@ from infra.targets.machine import (
 )
 from infra.targets.processes import launch as launcher
 from infra.targets.processes import process_records, programs
+from infra.targets.processes.logs import newest_log
 from infra.targets.processes.placement import LOCK_TIMEOUT, Placement
 from infra.targets.processes.process_records import ProcessRecord
 from infra.targets.processes.system_user import account
@@ -45,6 +47,8 @@ POLL = 0.01
 """Seconds between two looks at a program that is ending."""
 TERMINATE_SECONDS = 10.0
 """How long a cancelled initialisation may take to end."""
+SMALL = 4096
+"""Bytes of a file that holds a version or a process id."""
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 """All that a server sees of the environment: nothing of the run that started it."""
 RELOAD_PENDING = "run/reload-pending"
@@ -114,10 +118,14 @@ class ProcessMachine:
         return DataKind.ABSENT if is_absent else DataKind.PRESENT
 
     def data_version(self) -> str | None:
+        path = self.placement.sub("data") / self.spec.data_format.file
         try:
-            return (self.placement.sub("data") / self.spec.data_format.file).read_text(encoding="utf-8").strip()
-        except FileNotFoundError:
-            return None
+            with explained(f"read the data of {self.spec.name}", path):
+                return files.read(path, largest=SMALL).decode(errors="replace").strip()
+        except TargetError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return None
+            raise
 
     def process(self) -> ProcessState:
         record = process_records.read(self.placement.record)
@@ -133,7 +141,7 @@ class ProcessMachine:
 
     def _applied(self, record: ProcessRecord | None) -> Applied:
         try:
-            recorded = Applied.from_text((self.placement.folder / APPLIED_FILE).read_text(encoding="utf-8"))
+            recorded = Applied.from_text(files.read_text(self.placement.folder / APPLIED_FILE))
         except (OSError, ValueError):
             recorded = None
         if recorded is None and record is not None and record.restart_key:
@@ -146,7 +154,7 @@ class ProcessMachine:
             return ""
         paths = [file.path for file in self.spec.files if not file.restart and not file.once]
         try:
-            texts = [(self.placement.folder / path).read_bytes() for path in paths]
+            texts = [files.read(self.placement.folder / path) for path in paths]
         except OSError:
             return ""
         return hashlib.sha256(b"\0".join(texts)).hexdigest()
@@ -226,7 +234,7 @@ class ProcessMachine:
             if code == 0:
                 partial.rename(data)
                 owned_files.sync_folder(self.placement.folder)
-            return Output(code, output.read_text(encoding="utf-8", errors="replace"))
+            return Output(code, files.read(output).decode(errors="replace"))
         finally:
             self._discard_unfinished()
             for path in once:
@@ -299,9 +307,8 @@ class ProcessMachine:
             time.sleep(POLL)
 
     def last_lines(self, secrets: Mapping[str, str]) -> str:
-        logs = self.placement.sub("logs")
-        newest = sorted(logs.glob("*"), key=lambda path: path.stat().st_mtime)[-1:]
-        return last_lines([self.placement.sub("run") / "start.log", *newest], secrets)
+        newest = newest_log(self.placement.sub("logs"))
+        return last_lines([self.placement.sub("run") / "start.log", *([newest] if newest else [])], secrets)
 
     def _launch(
         self,
@@ -336,10 +343,10 @@ class ProcessMachine:
         for name in self.spec.stale_files:
             path = self.placement.sub("data") / name
             try:
-                pid = int(path.read_text(encoding="utf-8").split("\n", 1)[0])
+                pid = int(files.read(path, largest=SMALL).split(b"\n", 1)[0])
             except FileNotFoundError:
                 continue
-            except ValueError:
+            except (ValueError, files.IrregularFileError):  # a pipe there would keep the server waiting for ever
                 pid = 0
             if not pid or not launcher.identity(pid) or not self._is_this_server(pid):
                 path.unlink(missing_ok=True)

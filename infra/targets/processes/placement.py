@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from infra import files
 from infra.errors import TargetError
 from infra.targets import owned_files, ports
 from infra.targets.filesystem_errors import explained
@@ -209,12 +210,14 @@ def _refuse_closed_path(operation: str, path: Path, user: Account) -> None:
 def _read_mark(operation: str, folder: Path, *, must_be_marked: bool = True) -> Mark | None:
     """The folder's mark, None when there is no folder or an empty one. must_be_marked: other content is an error."""
     try:
-        text = (folder / MARK).read_text(encoding="utf-8")
+        text = files.read_text(folder / MARK, owner=0 if os.geteuid() == 0 else None)
     except FileNotFoundError:
         if must_be_marked and folder.is_dir() and any(folder.iterdir()):
             raise _foreign(operation, folder, f"there is something in it, but no {MARK}") from None
         return None
-    except (PermissionError, NotADirectoryError):
+    except files.IrregularFileError as error:
+        raise _foreign(operation, folder, f"its {MARK} {error.strerror}") from None
+    except (PermissionError, NotADirectoryError, IsADirectoryError):
         raise _foreign(operation, folder, "it belongs to another user of this machine, or is not a folder") from None
     try:
         value: dict[str, Any] = json.loads(text)

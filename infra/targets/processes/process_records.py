@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra import files
 from infra.targets.processes.launch import identity
 
 
@@ -32,8 +33,8 @@ class ProcessRecord:
 def read(path: Path) -> ProcessRecord | None:
     """The record at `path`, None when there is none or it is not one (it is only a cache: the port shows the rest)."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(files.read(path))
         identity, programs, endpoint = (str(value[name]) for name in ("identity", "programs", "endpoint"))
         return ProcessRecord(int(value["pid"]), identity, programs, endpoint, str(value.get("restart_key", "")))
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, IsADirectoryError, files.IrregularFileError, ValueError, KeyError, TypeError):
         return None

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infra import files
 from infra.targets.location import Location, placeholders_below
 from infra.targets.processes import placement
 from infra.targets.processes.logs import FileLog
@@ -113,7 +114,7 @@ class ProcessesTarget:
             return set()
         root = Path(place) if place else placement.default_data_root()
         marks = (root / clone / stack).glob(f"*/{placement.MARK}")
-        return {str(json.loads(mark.read_text(encoding="utf-8"))["secrets_id"]) for mark in marks}
+        return {str(json.loads(files.read(mark))["secrets_id"]) for mark in marks}
 
     def foreign(self) -> Foreign | None:
         """None."""

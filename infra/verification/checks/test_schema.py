@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from infra import files
 from infra.verification.checks.expectation import MismatchError, expect
 from infra.verification.checks.expected import (
     CONSTRAINTS,
@@ -133,4 +134,4 @@ def test_migrations_recorded(catalog: Catalog, superuser: Connection) -> None:
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(files.read(path, follow=True)).hexdigest()

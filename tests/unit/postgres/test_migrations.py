@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
 from pathlib import Path
@@ -73,6 +74,13 @@ def test_the_checksum_of_all_changes_with_each(tmp_path: Path) -> None:
     assert migrations.digest(load(tmp_path)) == before
     assert migrations.digest(load(_folder(tmp_path, v0002_b="SELECT 3"))) != before
     assert migrations.digest(load(tmp_path)[:1]) != before
+
+
+def test_a_pipe_keeps_nobody_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "0001_baseline.sql")
+    for read in (migrations.listed, migrations.load):
+        with pytest.raises(MigrationError, match="is not an ordinary file"):
+            read(tmp_path)
 
 
 def test_an_edited_applied_file_is_an_error_that_names_it(stage: Stage, tmp_path: Path) -> None:

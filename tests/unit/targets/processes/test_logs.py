@@ -47,6 +47,23 @@ def test_newest_file_of_a_folder_is_the_current_one(tmp_path: Path) -> None:
     assert current_file(tmp_path).name == "postgresql-Tue.log"
 
 
+def test_what_the_servers_user_put_there_is_no_log(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("of somebody else\n")
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    (logs / "server.log").write_text("its own\n")
+    (logs / "link.log").symlink_to("../secret")
+    os.mkfifo(logs / "pipe.log")
+    if os.geteuid() == 0:
+        os.link(tmp_path / "secret", logs / "hard.log")
+        for path in (logs, logs / "server.log"):
+            os.chown(path, 65534, 65534)
+    os.utime(logs / "server.log", (1000, 1000))
+    assert FileLog(logs).last_lines(9) == ["its own"]
+    with pytest.raises(TargetError, match="is a symbolic link, which is never followed"):
+        FileLog(logs / "link.log").last_lines(9)
+
+
 @pytest.mark.parametrize("kind", ["absent", "empty folder"])
 def test_no_log_says_what_to_type(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "absent" if kind == "absent" else tmp_path

@@ -205,6 +205,17 @@ def test_a_stale_file_goes_when_its_pid_is_somebody_elses_and_stays_when_it_is_t
     assert stale.read_text().strip() == str(pid_of(place))
 
 
+@pytest.mark.parametrize("at", ["data/dummy.pid", "run/process.json", "run/applied.json", "config/dummy.conf"])
+def test_a_pipe_in_place_of_a_file_keeps_nobody_waiting(stage, at):
+    place, declared = up(stage)
+    stage.stop(place, declared)
+    (place.folder / at).unlink(missing_ok=True)
+    os.mkfifo(place.folder / at)
+    stage.apply(place, declared, SECRETS)
+    assert stage.plan(place, declared, SECRETS) == []
+    assert (place.folder / at).is_file()
+
+
 def test_a_taken_port_is_named_with_who_has_it_and_nothing_is_stopped(stage):
     declared = spec()
     place = stage.place(declared)
