@@ -14,7 +14,7 @@ import pulumi
 import pytest
 import yaml
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
-from pydantic import AfterValidator, SecretStr
+from pydantic import AfterValidator, BaseModel, Field, SecretStr
 from pydantic.fields import FieldInfo
 
 from infra.errors import SettingsError
@@ -224,8 +224,6 @@ def test_a_new_limit_would_be_noticed() -> None:
     """The introspection itself: what it must find in a field made for it."""
     from typing import Annotated
 
-    from pydantic import BaseModel, Field
-
     class Probe(BaseModel):
         secret: Annotated[SecretStr, Field(min_length=3)] | None = Field(default=None, max_length=5)
         number: int = Field(gt=3)
@@ -235,7 +233,10 @@ def test_a_new_limit_would_be_noticed() -> None:
 
 
 def test_no_section_has_validators_the_introspection_does_not_see() -> None:
-    groups = [Settings, *(group for _, field in fields(Settings) if (group := group_of(field)) is not None)]
+    groups: list[type[BaseModel]] = [
+        Settings,
+        *(group for _, field in fields(Settings) if (group := group_of(field)) is not None),
+    ]
     for group in groups:
         decorators = group.__pydantic_decorators__
         found = {**decorators.validators, **decorators.field_validators, **decorators.model_validators}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import urllib.request
 import zipfile
 from pathlib import Path
 
@@ -54,7 +55,7 @@ class _Response(io.BytesIO):
 
 
 def _served(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
-    monkeypatch.setattr(bootstrap_uv.urllib.request, "urlopen", lambda url, timeout: _Response(content))
+    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: _Response(content))
 
 
 def _lock_file(folder: Path, sha256: str, scheme: str = "https") -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import go
+from tools import go, python_environment
 from tools.paths import ROOT
 from tools.running import ToolError
 
@@ -134,7 +134,7 @@ def test_a_go_that_can_build_this(
 ) -> None:
     monkeypatch.setenv("FAKE_VERSION", version)
     monkeypatch.setenv("FAKE_TOOLCHAIN", toolchain)
-    monkeypatch.setattr(go.python_environment, "install_group", _refuse)
+    monkeypatch.setattr(python_environment, "install_group", _refuse)
     if expected:
         assert go.find((1, 25, 11)).program == str(machine / "bin" / "go")
     else:

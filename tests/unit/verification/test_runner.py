@@ -10,6 +10,7 @@ import threading
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -184,7 +185,7 @@ def test_dropped_redundant_indexes(live: Stack, runs: Runs) -> None:
         ({"parameters": {"shared_buffers": "64MB"}}, "server settings: declared shared_buffers"),
     ],
 )
-def test_another_declaration(live: Stack, runs: Runs, change: dict[str, object], check: str) -> None:
+def test_another_declaration(live: Stack, runs: Runs, change: dict[str, Any], check: str) -> None:
     declared = dataclasses.replace(live.subject, postgres=dataclasses.replace(live.subject.postgres, **change))
     assert [failure.check for failure in runs.run(declared).failures] == [check]
 

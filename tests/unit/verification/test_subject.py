@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ def subject() -> Subject:
     redis = replace(container_location("redis", 6379), limits=limits)
     postgres = replace(redis, server="postgres", port=5432)
     names = ("superuser", "database", "application_role", "owner", "encoding", "locale", "locale_provider")
-    texts = {
+    texts: dict[str, Any] = {
         **dict.fromkeys(names, "text"),
         "superuser_password": "first-secret",
         "application_password": "second-secret",
