@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import random
 import shutil
-import threading
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from infra.changes import Change
 from infra.endpoint import Endpoint
 from infra.errors import ServerError
-from infra.targets import lifecycle
-from infra.targets import server as servers
-from infra.targets.lifecycle import Outcome
 from infra.targets.location import Location, placeholders_below
 from infra.targets.machine import FOLDER_MODE, Machine
 from infra.targets.processes import process_records
-from infra.targets.server import Facts, Server
 from infra.targets.spec import CredentialsRefused, ServerSpec
 from tests.machines.memory import LISTENING, MemoryMachine
 from tests.support import dummy_product, placements
 from tests.support.dummy_product import SECRETS
+from tests.support.server_verbs import ServerVerbs
 
 
 @dataclass(frozen=True)
@@ -35,7 +30,7 @@ class Look:
     own: bool = True
 
 
-class Stage(ABC):
+class Stage(ServerVerbs):
     """A place for one server. Paths are below the place: `config/...`, `secrets/...`, `data/...`, `run/...`."""
 
     live: str
@@ -50,10 +45,6 @@ class Stage(ABC):
         extra: `crash`, `stubborn`. how: `fails` or `slow` of its initialisation. kept: the credentials are in its data;
         `fails`: so does repairing them.
         """
-
-    @abstractmethod
-    def machine(self, spec: ServerSpec) -> Machine:
-        """The machine."""
 
     @abstractmethod
     def look(self, path: str) -> Look | None:
@@ -91,40 +82,6 @@ class Stage(ABC):
     def format_file(self) -> str:
         """The file of the data's format."""
         return f"data/{self.spec().data_format.file}"
-
-    def server(self, spec: ServerSpec | None = None, secrets: Mapping[str, str] = SECRETS) -> Server:
-        """The server as declared."""
-        return Server(self.machine(spec or self.spec()), secrets)
-
-    def outcome(
-        self, spec: ServerSpec | None = None, secrets: Mapping[str, str] = SECRETS, *, cancelled: bool = False
-    ) -> Outcome:
-        """Makes it as declared."""
-        event = threading.Event()
-        if cancelled:
-            event.set()
-        return lifecycle.apply(self.server(spec, secrets), cancelled=event, progress=lambda _: None)
-
-    def apply(self, spec: ServerSpec | None = None, secrets: Mapping[str, str] = SECRETS) -> list[Change]:
-        """The same; what that changed."""
-        return self.outcome(spec, secrets).changes
-
-    def facts(self, spec: ServerSpec | None = None, secrets: Mapping[str, str] = SECRETS) -> Facts:
-        """What is there."""
-        return servers.read(self.server(spec, secrets))
-
-    def plan(self, spec: ServerSpec | None = None, secrets: Mapping[str, str] = SECRETS) -> list[Change]:
-        """What `apply` would do."""
-        server = self.server(spec, secrets)
-        return servers.plan(servers.read(server), server).changes
-
-    def restart(self, spec: ServerSpec | None = None) -> str:
-        """Restarts it; the version it answers with."""
-        return lifecycle.restart(self.server(spec), cancelled=threading.Event(), progress=lambda _: None)
-
-    def stop(self, spec: ServerSpec | None = None) -> None:
-        """Stops it."""
-        lifecycle.stop(self.server(spec), progress=lambda _: None)
 
 
 class DummyStage(Stage):

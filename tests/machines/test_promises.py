@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from infra.changes import Change, Effect
+from infra.changes import Effect
 from infra.errors import TargetError
 from infra.targets import lifecycle
 from infra.targets.machine import APPLIED_FILE, Applied
@@ -17,12 +17,9 @@ from infra.targets.spec import CredentialsRefused, DataFormat
 from tests.machines.stages import Stage
 from tests.support.dummy_product import SECRETS
 from tests.support.placements import wait_until
+from tests.support.server_verbs import actions
 
 OTHER = {"password": "another-password-now"}
-
-
-def actions(changes: list[Change]) -> list[tuple[str, str]]:
-    return [(change.action, change.subject) for change in changes]
 
 
 def subject(stage: Stage, what: str = "server {}") -> str:
@@ -357,7 +354,7 @@ def test_a_start_that_fails_says_the_end_of_the_log_without_secrets(stage: Stage
     assert "fatal: told to crash" in caught.value.cause
     assert "[secret]" in caught.value.cause
     assert SECRETS["password"] not in str(caught.value)
-    assert "log" in caught.value.hint
+    assert caught.value.hint == stage.machine(stage.spec()).titles.log_hint
     stage.apply()
     assert stage.plan() == []
 

@@ -87,15 +87,15 @@ SERVERS = [
     ),
 ]
 
+
+def by_cache_setting(name: str, broken: str, right: str, *fails: str) -> Breakage:
+    """Broken by CONFIG SET."""
+    return by_redis(f"{name} {broken}", ("CONFIG", "SET", name, broken), ("CONFIG", "SET", name, right), *fails)
+
+
 CACHE = [
     *(
-        by_redis(
-            f"{name} {value}",
-            ("CONFIG", "SET", name, value),
-            ("CONFIG", "SET", name, right),
-            f"redis: documented {name}",
-            f"redis: declared {name}",
-        )
+        by_cache_setting(name, value, right, f"redis: documented {name}", f"redis: declared {name}")
         for name, value, right in (
             ("maxmemory", "64mb", "256mb"),
             ("maxmemory-policy", "noeviction", "allkeys-lru"),
@@ -105,19 +105,10 @@ CACHE = [
             ("save", "900 1", "900 1 300 10 60 10000"),
         )
     ),
-    by_redis(
-        "Redis listens elsewhere",
-        ("CONFIG", "SET", "bind", "127.0.0.1 127.0.0.2"),
-        ("CONFIG", "SET", "bind", "127.0.0.1"),
-        "addresses: only declared addresses redis",
-        "redis: bind",
+    by_cache_setting(
+        "bind", "127.0.0.1 127.0.0.2", "127.0.0.1", "addresses: only declared addresses redis", "redis: bind"
     ),
-    by_redis(
-        "Redis is not protected",
-        ("CONFIG", "SET", "protected-mode", "no"),
-        ("CONFIG", "SET", "protected-mode", "yes"),
-        "redis: protected mode",
-    ),
+    by_cache_setting("protected-mode", "no", "yes", "redis: protected mode"),
     by_redis(
         "Redis has a second user",
         ("ACL", "SETUSER", "spy", "on", "nopass", "~*", "+@all"),

@@ -14,7 +14,8 @@ from urllib.parse import quote
 
 from tests.images import references as test_images
 from tests.support.containers import SECOND, ContainerStack, Description
-from tests.support.verification_breakage import Breakage, by_sql
+from tests.support.verification_breakage import Breakage
+from tests.support.verification_object_breakages import DROPPED_INDEX
 
 Change = Callable[[ContainerStack, Description], object]
 
@@ -119,11 +120,7 @@ UNLIKE = [
     ),
     unlike(
         "the kernel does not protect itself from it",
-        host(
-            SecurityOpt=["no-new-privileges:true", "seccomp=unconfined"],
-            MaskedPaths=[],
-            ReadonlyPaths=[],
-        ),
+        host(SecurityOpt=["no-new-privileges:true", "seccomp=unconfined"], MaskedPaths=[], ReadonlyPaths=[]),
         *(f"containers: {name}" for name in ("security profiles", "seccomp in force", "kernel files are masked")),
     ),
     unlike(
@@ -188,12 +185,7 @@ INSIDE = [
         ),
         frozenset({"files: private folder redis-data", "files: private files redis-secrets"}),
     ),
-    by_sql(
-        "an index is dropped",
-        "DROP INDEX idx_users_kyc_status",
-        "CREATE INDEX idx_users_kyc_status ON users(kyc_status)",
-        "schema: index idx_users_kyc_status",
-    ),
+    DROPPED_INDEX,
 ]
 
 

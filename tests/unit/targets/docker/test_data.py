@@ -9,30 +9,14 @@ from dataclasses import replace
 import pytest
 
 from infra.errors import TargetError
-from infra.targets.docker import archives, one_shot, ownership
-from infra.targets.docker.container_location import FILES_ROOT
-from infra.targets.machine import APPLIED_FILE, DataKind
+from infra.targets.docker import one_shot, ownership
+from infra.targets.machine import DataKind
 from tests.support import container_product
 from tests.support.container_places import make_container
 from tests.unit.targets.docker.conftest import Stage
 
 SPEC = container_product.spec()
 INITIALIZER = "{}-initialize"
-
-
-@pytest.mark.parametrize("path", ["FORMAT.old", "base/1/1259"])
-def test_a_folder_with_files_is_never_initialised_over(stage: Stage, path: str) -> None:
-    """Data that lost the file by which it is known: what initialises refuses it, and would be cleaned up after."""
-    lost = archives.packed({path: "rows"}, ("base", "base/1"), stage.parts.owner)
-    with one_shot.file_access(stage.api, stage.parts) as container:
-        stage.api.put_archive(container, stage.parts.data, lost)
-    make_container(stage.location, SPEC)
-    for _ in range(2):
-        with pytest.raises(TargetError, match="there are files in it, but no FORMAT: this is not data of third"):
-            stage.apply(SPEC)
-        stage.stop(SPEC)
-    with one_shot.file_access(stage.api, stage.parts) as container:
-        assert archives.read_text(stage.api, container, f"{stage.parts.data}/{path}") == "rows"
 
 
 @pytest.mark.parametrize("started", [False, True])
@@ -70,21 +54,13 @@ def test_an_initialisation_given_up_leaves_whole_data_or_none(stage: Stage, whol
         assert stage.machine(slow).data() is (DataKind.PRESENT if whole else DataKind.ABSENT)
 
 
-def test_what_is_wanted_once_is_on_no_volume(stage: Stage) -> None:
-    spec = container_product.spec(initialize="grep -q horse /run/circlepay/initial && echo 7 >{data}/FORMAT")
-    stage.up(spec)
-    with one_shot.file_access(stage.api, stage.parts) as container:
-        there = archives.states(archives.fetch(stage.api, container, FILES_ROOT), stage.parts.owner)
-    files = {path for path, state in there.items() if state.content not in ("folder", "unreadable")}
-    assert files == {*(file.path for file in spec.files if not file.once), APPLIED_FILE}
-
-
 def test_data_of_another_version_is_refused_with_the_way_out(stage: Stage) -> None:
     stage.initialize(container_product.spec(initialize="echo 6 >{data}/FORMAT"))
     with pytest.raises(TargetError, match="made by version 6, this image is version 7") as caught:
         stage.up(SPEC)
     assert "circlepay:docker.thirdImage" in caught.value.hint
     assert "dump" in caught.value.hint
+    assert "circlepay logs --server third" in stage.machine(SPEC).titles.log_hint
 
 
 def test_a_full_disk_is_told_by_its_own_words_and_leaves_no_half_made_data(stage: Stage) -> None:

@@ -13,7 +13,6 @@ from dataclasses import replace
 import pytest
 from docker.errors import APIError
 
-from infra.changes import Change
 from infra.errors import TargetError
 from infra.targets.docker import archives, engine, one_shot, ownership
 from infra.targets.docker.container_location import FILES_ROOT
@@ -24,13 +23,10 @@ from infra.targets.spec import ServerSpec
 from tests.support import container_product
 from tests.support.container_places import LIMITS, make_container
 from tests.support.placements import wait_until
+from tests.support.server_verbs import actions
 from tests.unit.targets.docker.conftest import Stage
 
 SPEC = container_product.spec()
-
-
-def actions(changes: list[Change]) -> list[tuple[str, str]]:
-    return [(change.action, change.subject) for change in changes]
 
 
 # Limits, network, pause -----------------------------------------------------------------------------------------------
@@ -52,10 +48,8 @@ def test_limits_for_people() -> None:
     assert str(Limits()) == "memory without a limit, every processor, processes without a limit"
 
 
-def test_from_nothing_to_answering_with_limits_and_a_second_time_nothing(stage: Stage) -> None:
-    assert actions(stage.up(SPEC)) == [("create", "data of third"), ("start", "server third")]
-    assert stage.plan(SPEC) == []
-    assert stage.apply(SPEC) == []
+def test_it_starts_with_its_limits(stage: Stage) -> None:
+    stage.up(SPEC)
     host = stage.api.inspect_container(stage.parts.container)["HostConfig"]
     assert {name: host[key] for name, key in zip(LIMITS, ("Memory", "NanoCpus", "PidsLimit"), strict=True)} == LIMITS
 
@@ -66,8 +60,6 @@ def test_what_was_done_by_hand_is_told_and_mended(stage: Stage) -> None:
     container, server = f"container {name}", "server third"
     by_hand: list[tuple[Callable[[], object], list[tuple[str, str]]]] = [
         (lambda: stage.api.pause(name), [("unpause", container)]),
-        (lambda: stage.api.stop(name), [("start", server)]),
-        (lambda: stage.api.kill(name), [("start", server)]),
         (
             lambda: stage.api.update_container(name, mem_limit="32m", memswap_limit="32m"),
             [("set", f"limits of {container}")],
@@ -115,24 +107,6 @@ def test_a_pause_ends_once_the_engine_finds_it_healthy_again(stage: Stage) -> No
 # Volumes --------------------------------------------------------------------------------------------------------------
 
 
-def test_files_arrive_with_owner_and_mode_and_can_only_be_read_by_the_server(stage: Stage) -> None:
-    stage.up(SPEC)
-    listing = stage.api.exec_create(
-        stage.parts.container, ["sh", "-c", f"cd {FILES_ROOT} && stat -c '%a %u %n' config config/* secrets secrets/*"]
-    )
-    uid = str(stage.parts.owner.uid)
-    lines = stage.api.exec_start(listing["Id"]).decode().splitlines()
-    assert lines == [
-        f"700 {uid} config",
-        f"600 {uid} config/note",
-        f"600 {uid} config/third.conf",
-        f"700 {uid} secrets",
-        f"600 {uid} secrets/password.conf",
-    ]
-    attempt = stage.api.exec_create(stage.parts.container, ["sh", "-c", f"echo >>{FILES_ROOT}/config/note"])
-    assert b"Read-only file system" in stage.api.exec_start(attempt["Id"])
-
-
 def test_data_is_the_servers_alone_and_stays_so_when_a_container_is_made(stage: Stage) -> None:
     plain = replace(SPEC, initialize=(), data_format=replace(SPEC.data_format, file=""))
     stage.machine(plain).write({}, folders=("data",))
@@ -147,7 +121,7 @@ def test_data_is_the_servers_alone_and_stays_so_when_a_container_is_made(stage: 
 def test_looking_makes_no_volume(stage: Stage) -> None:
     names = {**stage.location.names, "dataVolume": f"{stage.parts.data_volume}-absent"}
     absent = replace(stage, location=replace(stage.location, names=names))
-    facts = absent.read(SPEC)
+    facts = absent.facts(SPEC)
     assert (facts.files, facts.data) == ({}, DataKind.ABSENT)
     assert absent.machine(SPEC).data_version() is None
     assert ownership.inspected_volume(stage.api, absent.parts.data_volume) is None
@@ -241,16 +215,6 @@ def test_a_server_that_came_back_with_files_taken_back_since_is_told_again(
     assert stage.plan(SPEC) == []
 
 
-def test_a_reload_reaches_the_server_without_another_start(stage: Stage) -> None:
-    stage.up(SPEC)
-    before = stage.api.inspect_container(stage.parts.container)["State"]
-    noted = container_product.spec(note="read me")
-    assert actions(stage.apply(noted)) == [("write", "file config/note of third")]
-    after = stage.api.inspect_container(stage.parts.container)["State"]
-    assert (after["Pid"], after["StartedAt"]) == (before["Pid"], before["StartedAt"])
-    assert stage.plan(noted) == []
-
-
 def test_a_reload_that_does_not_arrive_is_an_error_and_stays_due(stage: Stage) -> None:
     stage.up(SPEC)
     noted = replace(container_product.spec(note="read me"), reload_signal="SIGNONSENSE")
@@ -280,15 +244,6 @@ def test_a_container_that_is_not_there_cannot_be_started(stage: Stage) -> None:
     assert stage.machine(SPEC).data() is DataKind.ABSENT
 
 
-def test_a_server_that_ends_at_once_is_told_with_its_own_words_and_without_secrets(stage: Stage) -> None:
-    broken = replace(SPEC, start=("server", "{config}/third.conf", "--bind", "correct-horse-battery"))
-    with pytest.raises(TargetError, match="it exited immediately") as caught:
-        stage.up(broken)
-    assert "circlepay logs --server third" in caught.value.hint
-    assert "[secret]" in caught.value.message
-    assert "correct-horse-battery" not in caught.value.message
-
-
 def test_a_taken_port_says_which(stage: Stage) -> None:
     make_container(stage.location, SPEC)
     port = stage.location.port
@@ -304,14 +259,6 @@ def test_a_taken_port_says_which(stage: Stage) -> None:
     assert str(port) in caught.value.path
     stage.apply(SPEC)
     assert stage.plan(SPEC) == []
-
-
-def test_a_stop_is_orderly_and_a_second_one_is_nothing(stage: Stage) -> None:
-    stage.up(SPEC)
-    for _ in range(2):
-        stage.stop(SPEC)
-        state = stage.api.inspect_container(stage.parts.container)["State"]
-        assert (state["Status"], state["ExitCode"]) == ("exited", 0)
 
 
 def test_a_paused_server_is_stopped_too(stage: Stage) -> None:

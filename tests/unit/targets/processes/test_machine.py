@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.changes import Change, Effect
+from infra.changes import Effect
 from infra.endpoint import Endpoint
 from infra.errors import TargetError
 from infra.targets.machine import APPLIED_FILE
@@ -26,6 +26,7 @@ from infra.targets.processes.placement import Placement
 from infra.targets.spec import ServerSpec
 from tests.support.dummy_product import SECRETS, ask, spec
 from tests.support.placements import AS_ROOT, Stage, kill_server, staged, wait_until
+from tests.support.server_verbs import actions
 
 
 @pytest.fixture
@@ -49,10 +50,6 @@ def pid_of(place: Placement) -> int:
     record = process_records.read(place.record)
     assert record is not None
     return record.pid
-
-
-def actions(changes: list[Change]) -> list[tuple[str, str]]:
-    return [(change.action, change.subject) for change in changes]
 
 
 # --- from nothing to running, and back
