@@ -52,7 +52,7 @@ INSTALLED = (
     f"{PROGRAMS}::test_as_root_the_servers_user_gets_programs_it_can_run_and_not_change",
 )
 STARTED = (
-    f"{RESTART}::test_restart_starts_a_server_that_is_down[redis]",
+    f"{PROMISES}::test_a_restart_starts_what_does_not_run[processes]",
     f"{PROMISES}::test_a_killed_server_comes_back[processes]",
 )
 RUNS_ON = (f"{PROCESSES}::test_a_server_outlives_the_process_that_started_it_and_holds_none_of_its_output", *STARTED)

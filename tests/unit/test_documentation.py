@@ -16,7 +16,6 @@ from dataclasses import astuple
 from functools import cache
 from pathlib import Path
 
-import click
 import pytest
 import yaml
 from pydantic.alias_generators import to_camel
@@ -295,20 +294,6 @@ def test_the_korean_readme_types_the_same_commands_without_make() -> None:
 
 def test_korean_pages_use_korean_quotation_marks() -> None:
     assert re.findall("[«»]", (ROOT / "README.ko.md").read_text()) == []
-
-
-def options(verb: click.Command) -> list[str]:
-    """The long options of a verb."""
-    parameters = [parameter for parameter in verb.params if isinstance(parameter, click.Option)]
-    return [option for parameter in parameters for option in (*parameter.opts, *parameter.secondary_opts)]
-
-
-@pytest.mark.parametrize("verb", sorted(cli.commands))
-def test_every_verb_and_option_is_documented(verb: str) -> None:
-    pages = "".join(page.read_text() for page in PAGES)
-    assert f"circlepay {verb}" in pages
-    text = (ROOT / "docs" / "commands.md").read_text()
-    assert [option for option in options(cli.commands[verb]) if option not in text] == []
 
 
 def test_every_section_of_the_source_document_has_its_place_in_the_korean_readme() -> None:

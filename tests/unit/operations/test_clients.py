@@ -62,18 +62,6 @@ def test_psql_connects_as_the_role(outputs: dict[str, Any], who: str, role: str)
     assert (out, error) == (f"{role}\n", "")
 
 
-def test_psql_can_change_the_database(outputs: dict[str, Any]) -> None:
-    commands = ["-XAt", "-c", r"\c postgres", "-c", "SELECT current_database()"]
-    out, error = _psql(outputs, *commands).communicate(timeout=30)
-    assert out.splitlines()[-1] == "postgres", error
-
-
-def test_psql_passes_its_exit_code_on(outputs: dict[str, Any]) -> None:
-    process = _psql(outputs, "-Xc", "SELECT broken")
-    process.communicate(timeout=30)
-    assert process.returncode == 1
-
-
 def test_password_is_nowhere_to_be_seen_while_psql_runs(
     outputs: dict[str, Any], servers: Servers, tmp_path: Path
 ) -> None:

@@ -10,8 +10,8 @@ import pytest
 import redis
 
 from infra.errors import TargetError
-from infra.operations import restart, status
-from infra.operations.stack import StackError, StackView
+from infra.operations import restart
+from infra.operations.stack import StackView
 from tests.support import container_product, engine
 from tests.unit.operations.conftest import PulumiState, Stage, container_outputs, server_resource
 
@@ -58,28 +58,6 @@ def test_restart_keeps_container_data_and_password(stage: Stage, view: StackView
         assert client.get("kept") == b"1"
 
 
-def test_restart_ends_the_server_in_its_own_way(stage: Stage, view: StackView) -> None:
-    _restart(view)
-    assert "bye bye" in stage.api.logs(stage.parts.container).decode()
-
-
-@pytest.mark.parametrize("by_hand", ["stop", "pause", "kill"])
-def test_restart_starts_what_does_not_run(stage: Stage, view: StackView, by_hand: str) -> None:
-    getattr(stage.api, by_hand)(stage.parts.container)
-    _restart(view)
-    assert status.server_status(view, "redis").authenticating
-
-
-def test_restart_undoes_what_an_up_that_failed_has_written(stage: Stage, view: StackView) -> None:
-    stage.api.stop(stage.parts.container)
-    written = stage.server(container_product.spec(databases=3)).texts
-    stage.machine(SPEC).write({path: written[path] for path in ("config/third.conf", "config/note")})
-    _restart(view)
-    with _client(stage) as client:
-        assert client.config_get("databases") == {"databases": "16"}
-    assert stage.plan(SPEC) == []
-
-
 def test_restart_without_a_container_says_what_to_type(stage: Stage, view: StackView) -> None:
     stage.api.remove_container(stage.parts.container, force=True)
     with pytest.raises(TargetError, match=r"no container of this name\n.*make up"):
@@ -93,20 +71,3 @@ def test_somebody_elses_container_is_left_alone(stage: Stage, view: StackView) -
         with pytest.raises(TargetError, match="it belongs to another owner"):
             _restart(view)
         assert stage.api.inspect_container(foreign)["State"]["Status"] == "created"
-
-
-def test_server_that_the_state_does_not_know_is_told(stage: Stage, view: StackView, pulumi_state: PulumiState) -> None:
-    pulumi_state.add_stack("other", container_outputs(stage))
-    before = _state(stage)["State"]["StartedAt"]
-    with pytest.raises(StackError, match=r"has no such server\n.*make up STACK=other"):
-        _restart(StackView("other", pulumi_state.project, view.outputs))
-    assert _state(stage)["State"]["StartedAt"] == before
-
-
-def test_restart_takes_the_settings_of_the_last_up(stage: Stage, view: StackView, pulumi_state: PulumiState) -> None:
-    pulumi_state.pulumi("stack", "rm", "--yes", "--force", "test")
-    other = container_product.spec(databases=3)
-    pulumi_state.add_stack("test", container_outputs(stage), [server_resource("redis", other, stage.location)])
-    _restart(view)
-    with _client(stage) as client:
-        assert client.config_get("databases") == {"databases": "3"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -133,14 +132,6 @@ def _written(placed: Placed) -> bool:
             return client.get("kept") == b"1"
     with placed.superuser() as connection:
         return connection.execute("SELECT one FROM kept").fetchone() == (1,)
-
-
-def test_restart_starts_a_server_that_is_down(placed: Placed) -> None:
-    pid = placed.status().pid
-    assert pid is not None
-    os.kill(pid, 9)
-    placed.restart()
-    assert placed.status().authenticating
 
 
 def test_log_of_a_placed_server_is_found(placed: Placed) -> None:

@@ -28,13 +28,6 @@ def test_outputs_are_read_with_their_secrets(pulumi_state: PulumiState, outputs:
     assert view.admin_login().password in outputs["adminDatabaseUrl"]
 
 
-def test_absent_stack_says_what_to_type(pulumi_state: PulumiState) -> None:
-    with pytest.raises(StackError) as caught:
-        stack.load("other", project_root=pulumi_state.project)
-    assert caught.value.cause == "there is no such stack"
-    assert caught.value.hint == "make up STACK=other"
-
-
 def test_stack_that_was_never_brought_up_says_so(pulumi_state: PulumiState) -> None:
     pulumi_state.pulumi("stack", "init", "empty")
     with pytest.raises(StackError, match="it was never brought up"):

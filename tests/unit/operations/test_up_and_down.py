@@ -216,12 +216,6 @@ def test_what_a_kill_left_torn_is_mended_before_pulumi_looks(clone: Clone, verb:
     assert (clone.stacks / "local.json").read_text() == whole
 
 
-def test_down_keeps_what_is_protected(clone: Clone) -> None:
-    clone.has_stack()
-    assert clone.run("down").returncode == 0
-    assert clone.asked() == [KEEP]
-
-
 FOLDER = location_resource(process_location("postgres", Path("/srv/postgres"), 5432))
 
 
@@ -276,11 +270,6 @@ def clone_with_engine(clone: Clone) -> Clone:
     return clone
 
 
-def test_down_says_which_volumes_are_kept(clone_with_engine: Clone) -> None:
-    told = clone_with_engine.run("down").stdout
-    assert "are stopped; kept: volume redis_data\n" in told
-
-
 def test_leftovers_on_the_engine_go_first_since_pulumi_could_not_delete_what_they_use(clone_with_engine: Clone) -> None:
     assert clone_with_engine.run("down").returncode == 0
     assert clone_with_engine.asked() == [f"{CLEAR} unfinished local {ENGINE}", KEEP]
@@ -316,12 +305,6 @@ def test_a_stack_of_processes_asks_no_engine(clone_with_engine: Clone) -> None:
     clone_with_engine.has_stack(resources=[FOLDER])
     assert clone_with_engine.run("down", DATA="delete").returncode == 0
     assert clone_with_engine.asked() == [UNPROTECT, DELETE]
-
-
-def test_down_with_delete_takes_the_protection_off_first(clone: Clone) -> None:
-    clone.has_stack()
-    assert clone.run("down", DATA="delete").returncode == 0
-    assert clone.asked() == [UNPROTECT, DELETE]
 
 
 def test_a_deletion_cut_short_keeps_a_plain_down_from_deleting(clone: Clone) -> None:

@@ -44,28 +44,6 @@ def image(api: docker.APIClient) -> Iterator[str]:
     registries.remove(api, name)
 
 
-def test_a_tag_resolves_to_the_digest_that_was_pushed(api: docker.APIClient, registry: Registry, image: str) -> None:
-    with registries.pushed(api, image, registry, "team/thing:7") as there:
-        found = api.inspect_distribution(there.reference, auth_config=registry.login)
-        assert found["Descriptor"]["digest"] == there.digest
-        assert there.reference == f"{registry.address}/team/thing:7"
-        assert there.pinned == f"{registry.address}/team/thing@{there.digest}"
-
-
-def test_it_is_pulled_by_digest_with_the_login(api: docker.APIClient, registry: Registry, image: str) -> None:
-    with registries.pushed(api, image, registry, "team/pulled:7") as there:
-        wanted = api.inspect_image(image)["Id"]
-        api.remove_image(image)
-        api.remove_image(there.reference)
-        with pytest.raises(ImageNotFound):
-            api.inspect_image(wanted)
-        try:
-            api.pull(there.pinned, auth_config=registry.login)
-            assert api.inspect_image(there.pinned)["Id"] == wanted
-        finally:
-            registries.remove(api, there.pinned)
-
-
 @pytest.mark.parametrize("login", [{}, {"username": "keeper", "password": "wrong"}], ids=["without", "wrong"])
 def test_nothing_is_given_or_taken_without_the_login(
     api: docker.APIClient, registry: Registry, image: str, login: dict[str, str]
