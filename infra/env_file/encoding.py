@@ -42,8 +42,11 @@ def database_url(login: Login) -> str:
 
 
 def redis_url(login: Login) -> str:
-    """`redis://:password@host:port/0`, percent-encoded; with a user name where the login has one."""
-    return f"redis://{_encoded(login.user)}:{_encoded(login.password)}@{_address(login)}/0"
+    """`redis://user:password@host:port/0`, percent-encoded; a login without a user is that of Redis' own user `default`.
+
+    It is named because redis-cli sends an empty name as one since 6.2, and is refused.
+    """
+    return f"redis://{_encoded(login.user or 'default')}:{_encoded(login.password)}@{_address(login)}/0"
 
 
 def encode(values: Mapping[str, str], stack: str = "") -> str:

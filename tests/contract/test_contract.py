@@ -22,7 +22,7 @@ def test_up_ends_with_the_promised_outputs(live: LiveStack) -> None:
     outputs = live.outputs
     assert outputs["databaseUrl"].startswith("postgresql://circlepay_user:")
     assert outputs["adminDatabaseUrl"].startswith("postgresql://postgres:")
-    assert outputs["redisUrl"].startswith("redis://:")
+    assert outputs["redisUrl"].startswith("redis://default:")
     assert live.env_path.name == ".env.local"
     assert live.env_path.stat().st_mode & 0o777 == 0o600
     assert outputs["verification"]["failed"] == 0

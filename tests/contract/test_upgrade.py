@@ -40,7 +40,7 @@ class Upgraded:
 
     def has_kept_everything(self) -> None:
         """The data, and what the application reaches it by."""
-        assert self.live.env_path.read_text() == self.env_text
+        assert _with_user(self.live.env_path.read_text()) == _with_user(self.env_text)
         assert _where(self.live.fresh()) == _where(self.live)
         with self.live.as_application() as connection:
             found = connection.execute("SELECT count(*) FROM users WHERE email = %s", (EMAIL,)).fetchone()
@@ -51,9 +51,15 @@ class Upgraded:
 
 def _where(live: LiveStack) -> dict[str, Any]:
     """Where everything is, with which passwords: outputs that no upgrade may change."""
+    urls = {name: _with_user(str(live.outputs[name])) for name in URLS}
     servers = {server: {name: live.outputs[server][name] for name in PLACES} for server in SERVERS}
     names = {server: _names(live.outputs[server]) for server in SERVERS}
-    return {**{name: live.outputs[name] for name in URLS}, **servers, "names": names}
+    return {**urls, **servers, "names": names}
+
+
+def _with_user(text: str) -> str:
+    """REDIS_URL as it is written since: the same user with the same password, named."""
+    return text.replace("redis://:", "redis://default:")
 
 
 def _names(about: dict[str, Any]) -> dict[str, str]:
@@ -163,7 +169,7 @@ def _works_or_sends_to_up(run: Run, codes: tuple[int, ...]) -> None:
 
 def _down_and_up(stack: Upgraded) -> None:
     stack.clone.make_target("down").expect()
-    assert stack.live.env_path.read_text() == stack.env_text
+    assert _with_user(stack.live.env_path.read_text()) == _with_user(stack.env_text)
     stack.clone.make_up().expect()
     stack.has_kept_everything()
 

@@ -80,4 +80,5 @@ def test_redis_url_connects(values: dict[str, str | None], subject: Subject) -> 
         expect(url.port, server.port)
     instead = _through_tunnel(server, values["REDIS_URL"] or "")
     place = Endpoint(instead.get("host", url.hostname or ""), instead.get("port", url.port or 0))
-    expect(wire.answer(place, ("AUTH", unquote(url.password or "")), ("PING",), timeout=TIMEOUT), "PONG")
+    login = ("AUTH", unquote(url.username or ""), unquote(url.password or ""))
+    expect(wire.answer(place, login, ("PING",), timeout=TIMEOUT), "PONG")

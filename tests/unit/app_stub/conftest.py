@@ -27,7 +27,7 @@ class Services:
         role, database = live_servers.APPLICATION_ROLE, live_servers.DATABASE
         return {
             "DATABASE_URL": f"postgresql://{role}:{quote(self.password)}@127.0.0.1:{self.postgres.port}/{database}",
-            "REDIS_URL": f"redis://:{quote(self.cache.password)}@127.0.0.1:{self.cache.port}",
+            "REDIS_URL": f"redis://default:{quote(self.cache.password)}@127.0.0.1:{self.cache.port}",
             "SECRET_KEY": "k3y-for-tests-0123456789abcdefgh",
             "JWT_SECRET_KEY": "jwt-for-tests-0123456789abcdefgh",
             "CIRCLE_SANDBOX_API_KEY": "",

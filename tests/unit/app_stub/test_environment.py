@@ -10,7 +10,7 @@ from app_stub.environment import Environment, EnvironmentFileError, load, proble
 
 GOOD = {
     "DATABASE_URL": "postgresql://circlepay_user:p%40ss%2Fword@127.0.0.1:5432/circlepay_db",
-    "REDIS_URL": "redis://:r%3Adis@127.0.0.1:6379",
+    "REDIS_URL": "redis://default:r%3Adis@127.0.0.1:6379",
     "SECRET_KEY": "the-secret-key",
     "JWT_SECRET_KEY": "the-jwt-key",
     "CIRCLE_SANDBOX_API_KEY": "",

@@ -171,7 +171,7 @@ def test_urls_as_clients_read_them() -> None:
 def test_ipv6_addresses_stand_in_brackets() -> None:
     login = Login(Endpoint("::1", 5432), "u", "p", "d")
     assert database_url(login) == "postgresql://u:p@[::1]:5432/d"
-    assert redis_url(Login(Endpoint("::1", 6379), "", "p")) == "redis://:p@[::1]:6379/0"
+    assert redis_url(Login(Endpoint("::1", 6379), "", "p")) == "redis://default:p@[::1]:6379/0"
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def outputs(servers: Servers, tmp_path: Path) -> dict[str, Any]:
     return {
         "databaseUrl": f"postgresql://{role}:{quote(servers.password, safe='')}@{at}",
         "adminDatabaseUrl": f"postgresql://postgres:{quote(postgres.password, safe='')}@{at}",
-        "redisUrl": f"redis://:{quote(cache.password, safe='')}@127.0.0.1:{cache.port}/0",
+        "redisUrl": f"redis://default:{quote(cache.password, safe='')}@127.0.0.1:{cache.port}/0",
         "envFile": str(tmp_path / ".env.test"),
         "postgres": server("postgres", postgres, "18.6") | roles,
         "redis": server("redis", cache, "9.1.0"),
@@ -112,7 +112,7 @@ def server_resource(name: str, spec: ServerSpec, location: Location) -> dict[str
 def container_outputs(stage: Stage) -> dict[str, Any]:
     """What a stack exports of the server on a stage, called `redis` there."""
     return {
-        "redisUrl": f"redis://:{stage.secrets['password']}@127.0.0.1:{stage.location.port}/0",
+        "redisUrl": f"redis://default:{stage.secrets['password']}@127.0.0.1:{stage.location.port}/0",
         "envFile": ".env.test",
         "redis": server_outputs(stage.location, version="7.0", programs=""),
     }

@@ -81,7 +81,7 @@ def _placed(name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Placed]:
         stage.apply(placement, spec, secrets)
         place = f"127.0.0.1:{placement.port}"
         outputs: dict[str, Any] = {
-            "redisUrl": f"redis://:{PASSWORD}@{place}",
+            "redisUrl": f"redis://default:{PASSWORD}@{place}",
             "adminDatabaseUrl": f"postgresql://postgres:{PASSWORD}@{place}/postgres",
             name: server_outputs(location, version="", programs=str(stage.programs(spec))),
         }

@@ -157,6 +157,7 @@ def test_env_file_below_the_project_is_found_there(view: StackView, outputs: dic
             "postgresql://circlepay_user:p%40ss%2F%3A%20%25@db.example:5433/circlepay_db",
             Login(Endpoint("db.example", 5433), "circlepay_user", "p@ss/: %", "circlepay_db"),
         ),
+        ("redis://default:r%23s@127.0.0.1:6380/0", Login(Endpoint("127.0.0.1", 6380), "default", "r#s", "0")),
         ("redis://:r%23s@127.0.0.1:6380/0", Login(Endpoint("127.0.0.1", 6380), "", "r#s", "0")),
         ("redis://[::1]", Login(Endpoint("::1", 6379), "", "", "")),
         ("postgresql://u@h/d", Login(Endpoint("h", 5432), "u", "", "d")),

@@ -222,7 +222,7 @@ def with_env_file(live: Stack, tmp_path: Path) -> tuple[Subject, Path]:
     password = quote(server.application_password, safe="")
     values = {
         "DATABASE_URL": f"postgresql://circlepay_user:{password}@{server.host}:{server.port}/circlepay_db",
-        "REDIS_URL": f"redis://:{quote(redis.password, safe='')}@{redis.host}:{redis.port}",
+        "REDIS_URL": f"redis://default:{quote(redis.password, safe='')}@{redis.host}:{redis.port}",
         "SECRET_KEY": "a" * 32,
         "JWT_SECRET_KEY": "b" * 32,
         "CIRCLE_SANDBOX_API_KEY": "",
@@ -246,7 +246,7 @@ def test_an_env_file_as_published_passes(with_env_file: tuple[Subject, Path], li
     ("old", "new", "check"),
     [
         ("circlepay_user:", "circlepay_user:x", "env file: database url connects"),
-        ("redis://:", "redis://:x", "env file: redis url connects"),
+        ("redis://default:", "redis://default:x", "env file: redis url connects"),
         ("JWT_SECRET_KEY", "JWT_KEY", "env file: key JWT_SECRET_KEY"),
         (f"SECRET_KEY='{'a' * 32}'", "SECRET_KEY=''", "env file: key SECRET_KEY"),
         ("ENVIRONMENT='development'", "ENVIRONMENT='local'", "env file: environment"),
