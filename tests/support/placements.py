@@ -21,9 +21,10 @@ from pathlib import Path
 from infra.changes import Change
 from infra.targets import lifecycle
 from infra.targets import server as servers
-from infra.targets.processes import placement, process_records, programs
+from infra.targets.processes import placement, process_records, programs, system_user
 from infra.targets.processes.machine import ProcessMachine
 from infra.targets.processes.placement import Placement
+from infra.targets.processes.process_records import ProcessRecord
 from infra.targets.processes.target import located
 from infra.targets.server import Facts, Server
 from infra.targets.spec import ServerSpec
@@ -96,7 +97,7 @@ class Stage:
 
     def programs(self, spec: ServerSpec, binaries: str = "wheel") -> Path:
         """The folder of the spec's programs; they are put there."""
-        user = placement.ensure()
+        user = system_user.ensure()
         return programs.provide(spec, self.binaries(spec, binaries), user, self.root)
 
     def binaries(self, spec: ServerSpec, binaries: str = "wheel") -> str:
@@ -104,7 +105,7 @@ class Stage:
         if spec.name != "dummy" or binaries != "wheel":
             return binaries
         folder = self.root.with_name(self.root.name + "-dummy")
-        return str(folder if folder.is_dir() else dummy_product.install(folder, placement.ensure()))
+        return str(folder if folder.is_dir() else dummy_product.install(folder, system_user.ensure()))
 
     def server(self, place: Placement, spec: ServerSpec, secrets: Mapping[str, str], binaries: str = "wheel") -> Server:
         """The server as declared."""
@@ -164,8 +165,7 @@ class Stage:
         for path in self.root.glob("*/*/*/run/process.json"):
             record = process_records.read(path)
             if record is not None and record.alive:
-                os.kill(record.pid, signal.SIGKILL)
-                wait_until(lambda found=record: not found.alive)
+                _kill(record)
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:
@@ -180,9 +180,13 @@ def kill_server(place: Placement) -> int:
     """kill -9 of the placement's server; its process id."""
     record = process_records.read(place.record)
     assert record is not None
+    _kill(record)
+    return record.pid
+
+
+def _kill(record: ProcessRecord) -> None:
     os.kill(record.pid, signal.SIGKILL)
     wait_until(lambda: not record.alive)
-    return record.pid
 
 
 @contextmanager

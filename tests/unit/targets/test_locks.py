@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +22,7 @@ with exclusive(Path(sys.argv[1]), "hold", timeout=5):
 """
 
 
-def test_who_waits_too_long_is_told_who_holds_it_and_a_killed_holder_gives_it_back(tmp_path):
+def test_who_waits_too_long_is_told_who_holds_it_and_a_killed_holder_gives_it_back(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     with subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
@@ -35,7 +36,7 @@ def test_who_waits_too_long_is_told_who_holds_it_and_a_killed_holder_gives_it_ba
         assert path.read_text() == str(os.getpid())
 
 
-def test_waiting_ends_when_the_run_is_cancelled(tmp_path):
+def test_waiting_ends_when_the_run_is_cancelled(tmp_path: Path) -> None:
     cancelled = threading.Event()
     with exclusive(tmp_path / "lock", "hold", timeout=1):
         threading.Timer(0.2, cancelled.set).start()
@@ -46,7 +47,7 @@ def test_waiting_ends_when_the_run_is_cancelled(tmp_path):
         assert time.monotonic() - started < 5
 
 
-def test_a_lock_whose_file_was_deleted_by_its_holder_is_not_the_lock(tmp_path):
+def test_a_lock_whose_file_was_deleted_by_its_holder_is_not_the_lock(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     order: list[str] = []
 
@@ -67,7 +68,7 @@ def test_a_lock_whose_file_was_deleted_by_its_holder_is_not_the_lock(tmp_path):
         pass
 
 
-def test_the_lock_does_not_follow_links(tmp_path):
+def test_the_lock_does_not_follow_links(tmp_path: Path) -> None:
     (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="symbolic links"), exclusive(tmp_path / "lock", "try", timeout=1):
         pass

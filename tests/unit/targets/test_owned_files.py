@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -12,12 +14,17 @@ from infra.targets.processes.system_user import Account, account
 ME = account(None)
 
 
-def reason(path, content: str) -> str:
+def reason(path: Path, content: str) -> str:
     state = owned_files.state(path, ME)
     return "is missing" if state is None else state.difference(FileState.of(content), "me")
 
 
-def test_what_was_written_is_as_declared_whatever_the_umask(tmp_path):
+def replaced_by_a_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def test_what_was_written_is_as_declared_whatever_the_umask(tmp_path: Path) -> None:
     old = os.umask(0)
     try:
         owned_files.write(tmp_path / "file", "content", ME)
@@ -35,21 +42,21 @@ def test_what_was_written_is_as_declared_whatever_the_umask(tmp_path):
         (lambda path: path.write_text("other"), "its content is not the declared one"),
         (lambda path: path.chmod(0o640), "its mode is 0640, declared 0600"),
         (lambda path: (path.unlink(), path.mkdir()), "has another file type, or cannot be read"),
-        (lambda path: (path.unlink(), os.mkfifo(path)), "has another file type, or cannot be read"),
+        (replaced_by_a_pipe, "has another file type, or cannot be read"),
         (
             lambda path: (path.rename(path.with_name("x")), path.symlink_to("x")),
             "has another file type, or cannot be read",
         ),
     ],
 )
-def test_every_difference_has_its_words(tmp_path, spoil, expected):
+def test_every_difference_has_its_words(tmp_path: Path, spoil: Callable[[Path], object], expected: str) -> None:
     path = tmp_path / "file"
     owned_files.write(path, "content", ME)
     spoil(path)
     assert reason(path, "content") == expected
 
 
-def test_writing_replaces_a_link_and_not_what_it_points_to(tmp_path):
+def test_writing_replaces_a_link_and_not_what_it_points_to(tmp_path: Path) -> None:
     (tmp_path / "target").write_text("theirs")
     (tmp_path / "file").symlink_to(tmp_path / "target")
     owned_files.write(tmp_path / "file", "ours", ME)
@@ -57,7 +64,7 @@ def test_writing_replaces_a_link_and_not_what_it_points_to(tmp_path):
     assert not (tmp_path / "file").is_symlink()
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path):
+def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
     owned_files.write(tmp_path / "file", "old", ME)
     with pytest.raises(UnicodeEncodeError):
         owned_files.write(tmp_path / "file", "\udc80", ME)
@@ -65,14 +72,14 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_sweeping_takes_only_what_killed_writes_left(tmp_path):
+def test_sweeping_takes_only_what_killed_writes_left(tmp_path: Path) -> None:
     (tmp_path / ".file.0011aabb.partial").touch()
     (tmp_path / "file").touch()
     owned_files.sweep(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_folders_are_made_and_mended_and_links_refused(tmp_path):
+def test_folders_are_made_and_mended_and_links_refused(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     assert owned_files.state(folder, ME) is None
     owned_files.make_folder(folder, ME)
@@ -91,7 +98,7 @@ def test_folders_are_made_and_mended_and_links_refused(tmp_path):
         owned_files.make_folder(tmp_path / "link", ME)
 
 
-def test_a_file_of_another_user_is_told_apart(tmp_path):
+def test_a_file_of_another_user_is_told_apart(tmp_path: Path) -> None:
     owned_files.write(tmp_path / "file", "content", ME)
     state = owned_files.state(tmp_path / "file", Account("somebody", ME.uid + 1, ME.gid))
     assert state is not None

@@ -11,7 +11,7 @@ from infra.targets.ports import PortRequest
 from tests.support.placements import free_port
 
 
-def test_a_port_is_taken_while_somebody_listens_on_this_or_on_every_address():
+def test_a_port_is_taken_while_somebody_listens_on_this_or_on_every_address() -> None:
     port = free_port()
     assert ports.is_free("127.0.0.1", port)
     for address in ("127.0.0.1", "0.0.0.0"):
@@ -20,26 +20,33 @@ def test_a_port_is_taken_while_somebody_listens_on_this_or_on_every_address():
     assert ports.is_free("127.0.0.1", port)
 
 
-def test_connections_that_are_only_winding_down_do_not_take_a_port():
+def test_connections_that_are_only_winding_down_do_not_take_a_port() -> None:
     port = free_port()
     with socket.create_server(("127.0.0.1", port)) as server, socket.create_connection(("127.0.0.1", port)):
         server.accept()[0].close()  # the listening side closes first and keeps TIME_WAIT
     assert ports.is_free("127.0.0.1", port)
 
 
-def test_localhost_means_all_its_addresses():
+def test_localhost_means_all_its_addresses() -> None:
     port = free_port()
     assert ports.is_free("localhost", port)
     with socket.create_server(("127.0.0.1", port)):
         assert not ports.is_free("localhost", port)
 
 
-def choose(documented, requested=None, kept=None, taken=None, *, local=True):
+def choose(
+    documented: int,
+    requested: int | None = None,
+    kept: int | None = None,
+    taken: dict[int, str] | None = None,
+    *,
+    local: bool = True,
+) -> int:
     request = PortRequest("third", "127.0.0.1", requested, documented, local=local)
     return ports.choose(request, kept, taken or {})
 
 
-def test_an_unset_port_is_the_documented_one_or_the_next_that_is_free():
+def test_an_unset_port_is_the_documented_one_or_the_next_that_is_free() -> None:
     free = free_port()
     assert choose(free) == free
     with socket.create_server(("127.0.0.1", free)):
@@ -51,30 +58,30 @@ def test_an_unset_port_is_the_documented_one_or_the_next_that_is_free():
     assert "circlepay:third.port" in caught.value.hint
 
 
-def test_a_port_is_kept_and_one_asked_for_is_taken():
+def test_a_port_is_kept_and_one_asked_for_is_taken() -> None:
     assert choose(free_port(), kept=12345) == 12345
     asked = free_port()
     assert choose(7007, requested=asked, kept=12345) == asked
     assert choose(7007, requested=12345, kept=12345, taken={12345: "this server's own"}) == 12345
 
 
-def test_a_port_of_somebody_else_is_refused_in_their_words():
+def test_a_port_of_somebody_else_is_refused_in_their_words() -> None:
     port = free_port()
     with pytest.raises(TargetError, match="this port is reserved for qa"):
         choose(7007, requested=port, taken={port: "this port is reserved for qa"})
 
 
-def test_no_port_at_all_is_an_error():
+def test_no_port_at_all_is_an_error() -> None:
     with pytest.raises(TargetError, match="none of the 1000 ports starting at this one is free"):
         choose(65535, taken={65535: "taken"})
 
 
-def test_a_name_that_means_nothing_is_an_error():
+def test_a_name_that_means_nothing_is_an_error() -> None:
     with pytest.raises(socket.gaierror):
         ports.is_free("no.such.host.invalid", 80)
 
 
-def test_the_listener_is_named():
+def test_the_listener_is_named() -> None:
     port = free_port()
     with socket.create_server(("127.0.0.1", port)):
         found = ports.listener(port)

@@ -161,8 +161,8 @@ def test_effects_are_those_that_take_place() -> None:
     effects = [change.effect for change in servers.plan(both, DECLARED).changes]
     assert effects == [Effect.RELOAD, Effect.LIVE]
     restarted = replace(both, process=STARTED_ANEW)
-    *effects, restart = servers.plan(restarted, DECLARED).changes
-    assert [change.effect for change in effects] == [Effect.LIVE, Effect.RESTART]
+    *writes, restart = servers.plan(restarted, DECLARED).changes
+    assert [change.effect for change in writes] == [Effect.LIVE, Effect.RESTART]
     assert (restart.effect, restart.lock) == (Effect.RESTART, "every connection is closed")
     stopped = replace(both, process=STOPPED.process, version="")
     assert {change.effect for change in servers.plan(stopped, DECLARED).changes} == {Effect.LIVE}

@@ -135,7 +135,7 @@ def altered(container: Container, changes: dict[str, Any]) -> Container:
     about = copy.deepcopy(container.about)
     for path, value in changes.items():
         *parents, last = path.split(".")
-        place = about
+        place: Any = about
         for parent in parents:
             place = place[int(parent)] if parent.isdigit() else place[parent]
         place[last] = value
@@ -158,7 +158,7 @@ def test_a_volume_or_network_that_is_something_else_is_seen(sound: Container, li
         "volumes": ({"o": "bind", "device": "/srv/data"}, "only named volumes"),
         "networks": ({"com.docker.network.bridge.default_bridge": "true"}, "own network"),
     }[which]
-    facts = {name: {**each, "Options": options} for name, each in getattr(sound, which).items()}
+    facts: Any = {name: {**each, "Options": options} for name, each in getattr(sound, which).items()}
     assert failing(dataclasses.replace(sound, **{which: facts}), live.subject) == {check}
 
 

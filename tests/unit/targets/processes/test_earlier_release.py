@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,7 @@ from infra.targets.processes import earlier_release
 from infra.targets.processes.placement import Placement
 from infra.targets.spec import ServerSpec
 from tests.support.dummy_product import SECRETS, spec
-from tests.support.placements import PROJECT, Stage, staged
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with staged() as made:
-        yield made
+from tests.support.placements import PROJECT, Stage
 
 
 def folder_inputs(stage: Stage) -> dict[str, Any]:
@@ -59,7 +52,7 @@ def server_state(stage: Stage, place: Placement) -> dict[str, Any]:
     }
 
 
-def test_a_folder_is_the_location_that_is_claimed_now(stage):
+def test_a_folder_is_the_location_that_is_claimed_now(stage: Stage) -> None:
     place = stage.place(spec())
     upgraded = earlier_release.location_state(folder_state(stage, place))
     assert upgraded is not None
@@ -72,14 +65,14 @@ def test_a_folder_is_the_location_that_is_claimed_now(stage):
     assert targets.load("processes").find(location, port_requested=False) == (True, "")
 
 
-def test_what_was_declared_is_upgraded_before_there_is_a_folder(stage):
+def test_what_was_declared_is_upgraded_before_there_is_a_folder(stage: Stage) -> None:
     upgraded = earlier_release.location_state(folder_inputs(stage))
     assert upgraded is not None
     assert upgraded["target"] == "processes"
     assert "location" not in upgraded
 
 
-def test_a_server_has_the_location_of_its_folder_and_nothing_restarts(stage):
+def test_a_server_has_the_location_of_its_folder_and_nothing_restarts(stage: Stage) -> None:
     place = stage.place(spec())
     stage.apply(place, spec(), SECRETS)
     upgraded = earlier_release.server_state(server_state(stage, place))
@@ -93,7 +86,7 @@ def test_a_server_has_the_location_of_its_folder_and_nothing_restarts(stage):
         assert machine.process().running
 
 
-def test_a_server_whose_folder_is_gone_is_found_to_be(stage):
+def test_a_server_whose_folder_is_gone_is_found_to_be(stage: Stage) -> None:
     place = stage.place(spec())
     state = {**server_state(stage, place), "folder": str(place.folder.with_name("gone"))}
     upgraded = earlier_release.server_state(state)
@@ -105,13 +98,13 @@ def test_a_server_whose_folder_is_gone_is_found_to_be(stage):
 
 
 @pytest.mark.parametrize("values", [{}, {"engine": "", "site": {}}, {"target": "processes", "location": {}}])
-def test_other_states_are_left_to_others(values):
+def test_other_states_are_left_to_others(values: dict[str, Any]) -> None:
     assert earlier_release.location_state(values) is None
     assert earlier_release.server_state(values) is None
 
 
-def test_a_folder_below_a_path_is_named_by_it():
-    state = {"folder": "/srv/0123456789/local/dummy", "port": 1.0, "binaries": "wheel", "spec": {}}
+def test_a_folder_below_a_path_is_named_by_it() -> None:
+    state: dict[str, Any] = {"folder": "/srv/0123456789/local/dummy", "port": 1.0, "binaries": "wheel", "spec": {}}
     upgraded = earlier_release.server_state(state)
     assert upgraded is not None
     location = Location.from_json(upgraded["location"])

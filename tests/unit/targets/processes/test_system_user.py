@@ -13,19 +13,19 @@ from infra.targets.processes.system_user import Account, account, ensure, refuse
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user runs the servers itself")
 
 
-def test_an_ordinary_user_runs_its_servers_itself(monkeypatch):
+def test_an_ordinary_user_runs_its_servers_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert ensure() is None
 
 
-def test_nobody_by_that_name():
+def test_nobody_by_that_name() -> None:
     with pytest.raises(TargetError, match="this user does not exist"):
         account("no-such-user-here")
     assert account(None).uid == os.geteuid()
 
 
 @as_root
-def test_root_gets_a_system_user_that_cannot_log_in():
+def test_root_gets_a_system_user_that_cannot_log_in() -> None:
     assert ensure() == "circlepay" == ensure()
     entry = pwd.getpwnam("circlepay")
     assert entry.pw_uid < 1000
@@ -34,13 +34,13 @@ def test_root_gets_a_system_user_that_cannot_log_in():
 
 
 @as_root
-def test_somebodys_own_account_of_that_name_is_not_taken(monkeypatch):
+def test_somebodys_own_account_of_that_name_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(system_user, "NAME", "daemon")
     with pytest.raises(TargetError, match="an account of this name that this package did not create"):
         ensure()
 
 
-def test_the_folder_that_stops_a_user_is_named(tmp_path):
+def test_the_folder_that_stops_a_user_is_named(tmp_path: Path) -> None:
     stranger = Account("nobody", 65534, 65534)
     outer, inner = tmp_path / "outer", tmp_path / "outer" / "inner"
     inner.mkdir(parents=True)
@@ -57,5 +57,5 @@ def test_the_folder_that_stops_a_user_is_named(tmp_path):
     assert refused_folder(inner, account(None)) is None
 
 
-def test_root_of_the_tree_is_open():
+def test_root_of_the_tree_is_open() -> None:
     assert refused_folder(Path("/"), Account("nobody", 65534, 65534)) is None
