@@ -31,7 +31,7 @@ from infra.targets.processes import programs
 from infra.targets.processes.placement import Placement, place
 from infra.targets.spec import ServerSpec
 from tests.bench import documented
-from tests.support.placements import free_port
+from tests.support.quiet_ports import quiet_port
 
 START_SECONDS = 30.0
 POLL = 0.005
@@ -205,7 +205,7 @@ def _placed(folder: Path, spec: ServerSpec, words: dict[str, str]) -> Server:
         project_root=str(folder),
         spec_name=spec.name,
         host="127.0.0.1",
-        requested_port=free_port(),
+        requested_port=quiet_port(),
         documented_port=spec.documented_port,
         secrets_id="bench",
     )

@@ -11,7 +11,7 @@ from tests.bench.by_hand import Machine
 from tests.bench.pairs import compared, interleaved, timed
 from tests.bench.report import Report
 from tests.support.clones import Clone
-from tests.support.placements import free_port
+from tests.support.quiet_ports import quiet_port
 
 BARE, VERIFIED = "cold up, verification off", "cold up, verified"
 BY_HAND, EMPTY = "initdb, start, psql, Redis by hand", "up of an empty program"
@@ -41,7 +41,7 @@ def fresh_clone(folder: Path, *, verify: bool = True) -> Clone:
 
     Its ports are given: the documented ones are what every other stack of the machine tries first.
     """
-    ports = {f"circlepay:{server}": {"port": free_port()} for server in ("postgres", "redis")}
+    ports = {f"circlepay:{server}": {"port": quiet_port()} for server in ("postgres", "redis")}
     clone = Clone.make(folder, config={"circlepay:verify": verify, **ports})
     subprocess.run(
         [sys.executable, "-m", "compileall", "-q", "infra", "infra/verification/checks"], cwd=clone.root, check=True

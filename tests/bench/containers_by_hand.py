@@ -31,7 +31,7 @@ from tests.bench.refreshed import custom_resources
 from tests.bench.round_trips import plain
 from tests.support import engine
 from tests.support.clones import Clone
-from tests.support.placements import free_port
+from tests.support.quiet_ports import quiet_port
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Server:
         body = copy.of(self.body)
         host = body["HostConfig"]
         for binding in (each for several in host["PortBindings"].values() for each in several):
-            binding["HostPort"] = str(free_port())
+            binding["HostPort"] = str(quiet_port())
         return replace(self, site=ContainerLocation(**copy.of(asdict(self.site))), body=body)
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.placements import free_port
+from tests.support.quiet_ports import quiet_port
 
 DEFAULTS = "__defaults"
 """What the provider notes among the inputs of its resources."""
@@ -75,5 +75,5 @@ def _is_container(resource: Mapping[str, Any]) -> bool:
 def _idle(inputs: dict[str, Any], is_container: bool) -> dict[str, Any]:
     if not is_container:
         return inputs
-    ports = [{**port, "external": free_port()} for port in inputs["ports"]]
+    ports = [{**port, "external": quiet_port()} for port in inputs["ports"]]
     return {**inputs, **IDLE, "ports": ports, "healthcheck": {**inputs["healthcheck"], "tests": ["CMD", "true"]}}

@@ -16,7 +16,7 @@ from tests.support import engine
 from tests.support.clones import Clone
 from tests.support.engine import client
 from tests.support.live import LiveStack
-from tests.support.placements import free_port
+from tests.support.quiet_ports import quiet_port
 
 pytestmark = pytest.mark.only_on_docker
 DOWNSTREAM = {"verification", "env-file"}
@@ -70,7 +70,7 @@ def derived_image(reference: str) -> Iterator[tuple[str, str]]:
 
 def test_another_port_makes_one_container_anew(live: LiveStack) -> None:
     """And stays when it is asked for no more: a port is kept until another one is asked for."""
-    before, port = live.identities(), free_port()
+    before, port = live.identities(), quiet_port()
     try:
         with changed(live, "redis", port=port) as steps:
             assert steps["redis-container"] == "replace"

@@ -15,7 +15,7 @@ import pytest
 from tests.contract.conftest import DOCKER, standing
 from tests.support import engine
 from tests.support.live import SERVERS, LiveStack
-from tests.support.placements import free_port
+from tests.support.quiet_ports import quiet_port
 from tests.support.ssh_server import SshServer, ssh_server
 
 
@@ -30,7 +30,7 @@ def remote(workplace: Path, there: SshServer) -> Iterator[LiveStack]:
     """A stack on the engine that this machine only knows by ssh."""
     with standing(DOCKER, workplace) as clone:
         own = {**clone.config["circlepay:docker"], "host": there.url, "sshConfig": str(there.config)}
-        clone.configure(docker=own, postgres={"port": free_port()}, redis={"port": free_port()})
+        clone.configure(docker=own, postgres={"port": quiet_port()}, redis={"port": quiet_port()})
         clone.up().expect()
         yield LiveStack(clone)
 
@@ -91,7 +91,7 @@ def test_a_machine_that_is_not_there_is_told_and_nothing_is_lost(remote: LiveSta
     before = remote.env_path.read_text()
     own = dict(remote.clone.config["circlepay:docker"])
     try:
-        remote.clone.configure(docker={**own, "host": f"ssh://nobody@127.0.0.1:{free_port()}"})
+        remote.clone.configure(docker={**own, "host": f"ssh://nobody@127.0.0.1:{quiet_port()}"})
         refused = remote.clone.up()
         assert refused.code != 0
         assert "efused" in refused.output

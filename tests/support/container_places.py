@@ -17,7 +17,7 @@ from infra.targets.location import Location
 from infra.targets.spec import ServerSpec
 from tests.images import references as test_images
 from tests.support import container_product, engine
-from tests.support.placements import free_port
+from tests.support.quiet_ports import quiet_port
 
 LIMITS = {"memory": 64 * MEBIBYTE, "nanoCpus": 500_000_000, "pids": 64}
 
@@ -43,7 +43,7 @@ def placed(limits: dict[str, int]) -> Iterator[Location]:
 
 def _located(api: Any, clone: str, limits: dict[str, int]) -> Location:
     """As the provisioner completes it."""
-    spec, suffix, port = container_product.spec(), f"-{clone}", free_port()
+    spec, suffix, port = container_product.spec(), f"-{clone}", quiet_port()
     own = ownership.names(spec.name, suffix)
     image = api.inspect_image(test_images.reference("redis", 7))["Id"]
     found = images.facts(api, image, spec, ownership.labels(clone, "test", "/nowhere"))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import secrets
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from tests.images import references as test_images
 from tests.support import engine
 from tests.support.live_servers import free_port, wait_until_it_answers, write_objects
 from tests.support.locations import container_location
+from tests.support.placements import wait_until
 from tests.support.verification_stack import (
     FOLDERS,
     Clients,
@@ -98,10 +98,8 @@ class ContainerStack(Clients):
 
     def until(self, server: str, health: str) -> None:
         """Wait until the engine thinks so of a server's health, at most 20 s."""
-        deadline = time.monotonic() + 20
-        while (state := self.api.inspect_container(self.plans[server].name)["State"])["Health"]["Status"] != health:
-            assert time.monotonic() < deadline, state
-            time.sleep(0.1)
+        name = self.plans[server].name
+        wait_until(lambda: self.api.inspect_container(name)["State"]["Health"]["Status"] == health, seconds=20)
 
     def inside(self, server: str, command: str, *, detach: bool = False) -> None:
         """Run a shell command in a server's container, as its user."""
@@ -135,7 +133,7 @@ def container_stack(postgres: int = 17, redis: int = 7) -> Iterator[ContainerSta
         pytest.skip(f"needs {missing}")
     own = f"circlepay-test-{secrets.token_hex(4)}"
     made = ContainerStack(engine.client(), own, _subject(own))
-    made.plans = {"postgres": _postgres_plan(made, postgres), "redis": _redis_plan(made, redis)}
+    made.plans = {server: _plan(made, server, major) for server, major in versions.items()}
     for plan in made.plans.values():
         plan.described = _described(made, plan)
     try:
@@ -162,30 +160,18 @@ def _subject(own: str) -> Subject:
     return subject_of(postgres, location("redis", "/data", "6379", 256 * MEBIBYTE))
 
 
-def _postgres_plan(made: ContainerStack, major: int) -> Plan:
-    server = made.subject.postgres
-    return Plan(
-        "postgres",
-        server.location.names["container"],
-        *_image(made, "postgres", major),
-        data=server.placeholders["data"],
-        start=["postgres", *postgres_arguments(server)],
-        health=["pg_isready", "--host=127.0.0.1", "--quiet"],
-        folders_in_memory={"/tmp": "", "/run/postgresql": ""},
-    )
-
-
-def _redis_plan(made: ContainerStack, major: int) -> Plan:
-    server = made.subject.redis
-    return Plan(
-        "redis",
-        server.location.names["container"],
-        *_image(made, "redis", major),
-        data=server.placeholders["data"],
-        start=["redis-server", f"{server.placeholders['config']}/redis.conf"],
-        health=["sh", "-c", "redis-cli ping 2>&1 | grep -qE 'PONG|NOAUTH'"],
-        folders_in_memory={"/tmp": ""},
-    )
+def _plan(made: ContainerStack, server: str, major: int) -> Plan:
+    own = made.subject.servers[server]
+    if server == "postgres":
+        start = ["postgres", *postgres_arguments(made.subject.postgres)]
+        health = ["pg_isready", "--host=127.0.0.1", "--quiet"]
+        memory = {"/tmp": "", "/run/postgresql": ""}
+    else:
+        start = ["redis-server", f"{own.placeholders['config']}/redis.conf"]
+        health = ["sh", "-c", "redis-cli ping 2>&1 | grep -qE 'PONG|NOAUTH'"]
+        memory = {"/tmp": ""}
+    image, user = _image(made, server, major)
+    return Plan(server, own.location.names["container"], image, user, own.placeholders["data"], start, health, memory)
 
 
 def _image(made: ContainerStack, product: str, major: int) -> tuple[str, User]:

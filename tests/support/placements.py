@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -29,28 +27,10 @@ from infra.targets.processes.target import located
 from infra.targets.server import Facts, Server
 from infra.targets.spec import ServerSpec
 from tests.support import dummy_product
+from tests.support.quiet_ports import quiet_port
 
 PROJECT = Path(__file__).resolve().parents[2]
 AS_ROOT = os.geteuid() == 0
-
-
-def free_port() -> int:
-    """A port that is free now, below the range the system hands out by itself."""
-    for _ in range(200):
-        port = random.randint(15000, 31000)  # noqa: S311
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) and not _bind_fails(port):
-                return port
-    raise AssertionError("no free port found")
-
-
-def _bind_fails(port: int) -> bool:
-    with socket.socket() as server:
-        try:
-            server.bind(("127.0.0.1", port))
-        except OSError:
-            return True
-    return False
 
 
 @contextmanager
@@ -70,7 +50,7 @@ class Stage:
 
     root: Path
     lines: list[str] = field(default_factory=list)
-    first_port: int = field(default_factory=free_port)
+    first_port: int = field(default_factory=quiet_port)
 
     def place(
         self,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tests.support.placements import wait_until
 from tests.support.verification_stack import Clients, Stack
 
 Step = Callable[[Any], object]
@@ -92,13 +92,11 @@ def by_restart(name: str, server: str, more: Callable[[Stack], list[str]], *fail
 
 def reload(stack: Clients) -> None:
     """SIGHUP, and wait until the postmaster has read its files; at most 5 s."""
+    before = _load_time(stack)
+    stack.sql("SELECT pg_reload_conf()", database="postgres")
+    wait_until(lambda: _load_time(stack) != before, seconds=5)
+
+
+def _load_time(stack: Clients) -> object:
     with stack.connect("postgres") as connection:
-        before = connection.execute("SELECT pg_conf_load_time()").fetchone()
-        connection.execute("SELECT pg_reload_conf()")
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        with stack.connect("postgres") as connection:
-            if connection.execute("SELECT pg_conf_load_time()").fetchone() != before:
-                return
-        time.sleep(0.02)
-    raise AssertionError("the server did not reload")
+        return connection.execute("SELECT pg_conf_load_time()").fetchone()

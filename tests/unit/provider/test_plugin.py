@@ -62,12 +62,6 @@ def test_unknown_inputs_pass_the_check_and_come_back_unknown(plugin: Any) -> Non
     assert plain_map(answer.inputs)["names"] == UNKNOWN
 
 
-def test_unknown_resource_type_is_a_clear_error(plugin: Any) -> None:
-    with pytest.raises(grpc.RpcError) as raised:
-        plugin.Check(provider_pb2.CheckRequest(urn=urn("Nonsense"), news=marshalled({})))
-    assert "this provider has no such type" in (raised.value.details() or "")
-
-
 def test_secrets_are_generated_kept_and_only_added_to(plugin: Any) -> None:
     inputs = {"names": ["secret_key"], "envFile": "/nowhere/.env", "suppliedSecretsFile": "", "production": False}
     created = plugin.Create(provider_pb2.CreateRequest(urn=urn("GeneratedSecrets"), properties=marshalled(inputs)))

@@ -23,8 +23,9 @@ from infra.targets import target as targets
 from infra.targets.location import Location
 from infra.targets.spec import ServerSpec
 from infra.verification.runner import abandon
-from tests.support.counting_proxy import Kind, counting_proxy, postgres_kind, redis_kind
-from tests.support.placements import free_port, open_folder
+from tests.support.counting_proxy import Classify, Kind, counting_proxy, postgres_kind, redis_kind
+from tests.support.placements import open_folder
+from tests.support.quiet_ports import quiet_port
 from tests.support.round_trips import OPERATION, States, observed_through_proxies
 
 SQL = Path(__file__).resolve().parents[3] / "sql"
@@ -56,7 +57,7 @@ def server(states: States, root: Path, spec: ServerSpec, secrets: dict[str, str]
             "stack": "test",
             "projectRoot": str(root),
             "host": "127.0.0.1",
-            "requestedPort": free_port(),
+            "requestedPort": quiet_port(),
             "documentedPort": spec.documented_port,
             "secretsId": "secrets-of-this-test",
             "options": {"dataRoot": str(root / "data")},
@@ -176,26 +177,21 @@ def test_a_proxy_counts_what_was_waited_for_and_not_what_was_sent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "kind"),
+    ("kind_of", "message", "kind"),
     [
-        (b"\0\0\0\x08\x04\xd2\x16\x2f", Kind.LOGIN),
-        (b"p\0\0\0\x36SCRAM", Kind.LOGIN),
-        (b"Q\0\0\0\x0dSELECT 1\0", Kind.QUESTION),
-        (b"X\0\0\0\x04", Kind.LEAVE),
+        (postgres_kind, b"\0\0\0\x08\x04\xd2\x16\x2f", Kind.LOGIN),
+        (postgres_kind, b"p\0\0\0\x36SCRAM", Kind.LOGIN),
+        (postgres_kind, b"Q\0\0\0\x0dSELECT 1\0", Kind.QUESTION),
+        (postgres_kind, b"X\0\0\0\x04", Kind.LEAVE),
+        (redis_kind, b"*2\r\n$4\r\nAUTH\r\n$1\r\nx\r\n", Kind.LOGIN),
+        (
+            redis_kind,
+            b"*2\r\n$4\r\nAUTH\r\n$1\r\nx\r\n*3\r\n$6\r\nCONFIG\r\n$3\r\nGET\r\n$4\r\nport\r\n",
+            Kind.QUESTION,
+        ),
+        (redis_kind, b"*1\r\n$4\r\nping\r\n", Kind.QUESTION),
+        (redis_kind, b"*1\r\n$4\r\nQUIT\r\n", Kind.LEAVE),
     ],
 )
-def test_messages_of_postgres_are_told_apart(message: bytes, kind: Kind) -> None:
-    assert postgres_kind(message) is kind
-
-
-@pytest.mark.parametrize(
-    ("message", "kind"),
-    [
-        (b"*2\r\n$4\r\nAUTH\r\n$1\r\nx\r\n", Kind.LOGIN),
-        (b"*2\r\n$4\r\nAUTH\r\n$1\r\nx\r\n*3\r\n$6\r\nCONFIG\r\n$3\r\nGET\r\n$4\r\nport\r\n", Kind.QUESTION),
-        (b"*1\r\n$4\r\nping\r\n", Kind.QUESTION),
-        (b"*1\r\n$4\r\nQUIT\r\n", Kind.LEAVE),
-    ],
-)
-def test_messages_of_redis_are_told_apart(message: bytes, kind: Kind) -> None:
-    assert redis_kind(message) is kind
+def test_messages_are_told_apart(kind_of: Classify, message: bytes, kind: Kind) -> None:
+    assert kind_of(message) is kind

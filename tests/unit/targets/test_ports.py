@@ -8,11 +8,11 @@ import pytest
 from infra.errors import TargetError
 from infra.targets import ports
 from infra.targets.ports import PortRequest
-from tests.support.placements import free_port
+from tests.support.quiet_ports import quiet_port
 
 
 def test_a_port_is_taken_while_somebody_listens_on_this_or_on_every_address() -> None:
-    port = free_port()
+    port = quiet_port()
     assert ports.is_free("127.0.0.1", port)
     for address in ("127.0.0.1", "0.0.0.0"):
         with socket.create_server((address, port)):
@@ -21,14 +21,14 @@ def test_a_port_is_taken_while_somebody_listens_on_this_or_on_every_address() ->
 
 
 def test_connections_that_are_only_winding_down_do_not_take_a_port() -> None:
-    port = free_port()
+    port = quiet_port()
     with socket.create_server(("127.0.0.1", port)) as server, socket.create_connection(("127.0.0.1", port)):
         server.accept()[0].close()  # the listening side closes first and keeps TIME_WAIT
     assert ports.is_free("127.0.0.1", port)
 
 
 def test_localhost_means_all_its_addresses() -> None:
-    port = free_port()
+    port = quiet_port()
     assert ports.is_free("localhost", port)
     with socket.create_server(("127.0.0.1", port)):
         assert not ports.is_free("localhost", port)
@@ -47,7 +47,7 @@ def choose(
 
 
 def test_an_unset_port_is_the_documented_one_or_the_next_that_is_free() -> None:
-    free = free_port()
+    free = quiet_port()
     assert choose(free) == free
     with socket.create_server(("127.0.0.1", free)):
         assert choose(free) > free
@@ -59,14 +59,14 @@ def test_an_unset_port_is_the_documented_one_or_the_next_that_is_free() -> None:
 
 
 def test_a_port_is_kept_and_one_asked_for_is_taken() -> None:
-    assert choose(free_port(), kept=12345) == 12345
-    asked = free_port()
+    assert choose(quiet_port(), kept=12345) == 12345
+    asked = quiet_port()
     assert choose(7007, requested=asked, kept=12345) == asked
     assert choose(7007, requested=12345, kept=12345, taken={12345: "this server's own"}) == 12345
 
 
 def test_a_port_of_somebody_else_is_refused_in_their_words() -> None:
-    port = free_port()
+    port = quiet_port()
     with pytest.raises(TargetError, match="this port is reserved for qa"):
         choose(7007, requested=port, taken={port: "this port is reserved for qa"})
 
@@ -82,7 +82,7 @@ def test_a_name_that_means_nothing_is_an_error() -> None:
 
 
 def test_the_listener_is_named() -> None:
-    port = free_port()
+    port = quiet_port()
     with socket.create_server(("127.0.0.1", port)):
         found = ports.listener(port)
         assert found.pid == os.getpid()

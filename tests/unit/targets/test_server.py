@@ -11,7 +11,7 @@ from infra.changes import Change, Effect
 from infra.errors import TargetError
 from infra.targets import lifecycle
 from infra.targets import server as servers
-from infra.targets.machine import FOLDER, PRIVATE_FOLDER, UNREADABLE, Applied, DataKind, FileState, ProcessState
+from infra.targets.machine import PRIVATE_FOLDER, Applied, DataKind, FileState, ProcessState
 from infra.targets.server import Facts, Plan, Server
 from infra.targets.spec import ServerFile, ServerSpec
 from tests.machines.memory import MemoryMachine
@@ -124,35 +124,11 @@ def test_what_does_not_matter_is_not_planned(facts: Facts, expected: list[str]) 
     assert [change.action for change in servers.plan(facts, DECLARED).changes] == expected
 
 
-def test_without_a_reload_signal_nothing_is_reloaded() -> None:
-    server = declared(replace(SPEC, reload_signal=""))
-    facts = with_process(applied=server.applied)
-    assert server.applied.reload == ""
-    assert servers.plan(facts, server) == Plan([])
-    (change,) = servers.plan(replace(facts, files=with_files(config_file=EDITED).files), server).changes
-    assert (change.action, change.effect) == ("write", Effect.LIVE)
-
-
-@pytest.mark.parametrize(
-    ("state", "reason"),
-    [
-        (None, "is missing"),
-        (EDITED, "its content is not the declared one"),
-        (replace(FILES[CONFIG], mode=0o640), "its mode is 0640, declared 0600"),
-        (replace(FILES[CONFIG], owner="uid 1"), "it belongs to uid 1, declared the user who runs this"),
-        (FileState(UNREADABLE, 0), "has another file type, or cannot be read"),
-        (FileState(FOLDER, 0o600), "has another file type, or cannot be read"),
-    ],
-)
-def test_every_difference_of_a_file_has_its_words(state: FileState | None, reason: str) -> None:
-    (change,) = servers.plan(with_files(config_file=state), DECLARED).changes
-    assert change.reason == reason
-
-
-def test_the_user_of_a_server_is_named() -> None:
-    server = Server(MemoryMachine(replace(LOCATION, user="circlepay"), SPEC), SECRETS)
+@pytest.mark.parametrize(("user", "named"), [("circlepay", "circlepay"), ("", "the user who runs this")])
+def test_the_user_of_a_server_is_named(user: str, named: str) -> None:
+    server = Server(MemoryMachine(replace(LOCATION, user=user), SPEC), SECRETS)
     (change,) = servers.plan(with_files(logs=replace(PRIVATE_FOLDER, owner="uid 1")), server).changes
-    assert change.reason == "it belongs to uid 1, declared circlepay"
+    assert change.reason == f"it belongs to uid 1, declared {named}"
 
 
 def test_effects_are_those_that_take_place() -> None:
@@ -176,10 +152,6 @@ def test_a_restart_makes_a_reload_needless() -> None:
 def test_what_is_around_a_process_is_adjusted_before_anything_else() -> None:
     facts = replace(with_process(adjustments=(ADJUSTMENT,), applied=STARTED_ANEW.applied))
     assert shown(servers.plan(facts, DECLARED)) == [("set", "limits"), RESTART]
-
-
-def test_planning_needs_nothing_there() -> None:
-    assert shown(servers.plan(Facts(), declared())) == [("create", "data of dummy"), START]
 
 
 # --- what is noted

@@ -13,45 +13,34 @@ from infra.targets.docker import one_shot, ownership
 from infra.targets.machine import DataKind
 from tests.support import container_product
 from tests.support.container_places import make_container
+from tests.support.server_verbs import actions
 from tests.unit.targets.docker.conftest import Stage
 
 SPEC = container_product.spec()
 INITIALIZER = "{}-initialize"
 
 
-@pytest.mark.parametrize("started", [False, True])
-def test_an_initialisation_that_was_killed_is_finished_or_begun_anew(stage: Stage, started: bool) -> None:
-    slow = container_product.spec(initialize="echo half >{data}/HALF; sleep 1; echo 7 >{data}/FORMAT")
-    make_container(stage.location, slow)
-    stop = threading.Event()
-    stop.set()
-    if started:
-        with pytest.raises(TargetError, match="cancelled"):
-            stage.initialize(slow, stop)
-    else:
-        name = INITIALIZER.format(stage.parts.container)
-        one_shot.create(stage.api, stage.parts, ("true",), "initialize", name=name)
-    assert stage.machine(slow).data() is DataKind.UNFINISHED
-    assert ("create", "data of third") in [(each.action, each.subject) for each in stage.apply(slow)]
-    assert stage.machine(slow).data() is DataKind.PRESENT
+def test_an_initialisation_that_never_started_is_begun_anew(stage: Stage) -> None:
+    make_container(stage.location, SPEC)
+    one_shot.create(stage.api, stage.parts, ("true",), "initialize", name=INITIALIZER.format(stage.parts.container))
+    assert stage.machine(SPEC).data() is DataKind.UNFINISHED
+    assert ("create", "data of third") in actions(stage.apply(SPEC))
+    assert stage.machine(SPEC).data() is DataKind.PRESENT
 
 
-@pytest.mark.parametrize("whole", [False, True])
-def test_an_initialisation_given_up_leaves_whole_data_or_none(stage: Stage, whole: bool) -> None:
-    slow = container_product.spec(initialize="echo 7 >{data}/FORMAT; sleep " + ("0" if whole else "60"))
+def test_an_initialisation_given_up_that_made_whole_data_leaves_it(stage: Stage) -> None:
     stop = threading.Event()
     stop.set()
     with suppress(TargetError):
-        stage.initialize(slow, stop)
-    if whole:
-        name = INITIALIZER.format(stage.parts.container)
-        if ownership.inspected(stage.api, name) is None:
-            one_shot.create(stage.api, stage.parts, ("true",), "initialize", name=name)
-            stage.api.start(name)
-        stage.api.wait(name)
+        stage.initialize(SPEC, stop)
+    name = INITIALIZER.format(stage.parts.container)
+    if ownership.inspected(stage.api, name) is None:
+        one_shot.create(stage.api, stage.parts, ("true",), "initialize", name=name)
+        stage.api.start(name)
+    stage.api.wait(name)
     for _ in range(2):
-        stage.stop(slow)
-        assert stage.machine(slow).data() is (DataKind.PRESENT if whole else DataKind.ABSENT)
+        stage.stop(SPEC)
+        assert stage.machine(SPEC).data() is DataKind.PRESENT
 
 
 def test_data_of_another_version_is_refused_with_the_way_out(stage: Stage) -> None:

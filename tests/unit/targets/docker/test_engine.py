@@ -30,26 +30,32 @@ def use(home: Path, context: str) -> None:
     (home / ".docker" / "config.json").write_text(json.dumps({"currentContext": context}))
 
 
-def test_the_setting_comes_first(home: Path) -> None:
-    environment = {"HOME": str(home), "DOCKER_HOST": "unix:///other.sock"}
-    assert engine.locate("unix:///own.sock", environment) == "unix:///own.sock"
+OTHER = {"DOCKER_HOST": "unix:///other.sock"}
+NAMED = {"DOCKER_CONTEXT": "rootless"}
 
 
-def test_then_what_docker_is_told_by_the_environment(home: Path) -> None:
-    use(home, "rootless")
-    assert engine.locate("", {"HOME": str(home), "DOCKER_HOST": "unix:///other.sock"}) == "unix:///other.sock"
+@pytest.mark.parametrize(
+    ("setting", "environment", "context", "url"),
+    [
+        ("unix:///own.sock", OTHER, "rootless", "unix:///own.sock"),
+        ("", OTHER, "rootless", "unix:///other.sock"),
+        ("", {}, "rootless", CONTEXT),
+        ("", {}, "default", engine.DEFAULT_ENGINE),
+        ("", {}, "", engine.DEFAULT_ENGINE),
+        ("", NAMED, "", CONTEXT),
+    ],
+    ids=["the setting", "the environment", "the context in use", "the default one", "no context", "a named context"],
+)
+def test_what_says_where_the_engine_is(
+    home: Path, setting: str, environment: dict[str, str], context: str, url: str
+) -> None:
+    if context:
+        use(home, context)
+    assert engine.locate(setting, {"HOME": str(home), **environment}) == url
 
 
-def test_then_the_context_in_use(home: Path) -> None:
-    use(home, "rootless")
-    assert engine.locate("", {"HOME": str(home)}) == CONTEXT
-    use(home, "default")
-    assert engine.locate("", {"HOME": str(home)}) == engine.DEFAULT_ENGINE
-
-
-def test_a_context_named_by_the_environment(home: Path) -> None:
-    assert engine.locate("", {"HOME": str(home), "DOCKER_CONTEXT": "rootless"}) == CONTEXT
-    elsewhere = {"HOME": "/nonexistent", "DOCKER_CONFIG": str(home / ".docker"), "DOCKER_CONTEXT": "rootless"}
+def test_the_contexts_are_where_docker_is_configured(home: Path) -> None:
+    elsewhere = {"HOME": "/nonexistent", "DOCKER_CONFIG": str(home / ".docker"), **NAMED}
     assert engine.locate("", elsewhere) == CONTEXT
 
 
@@ -58,10 +64,6 @@ def test_a_context_that_is_not_there_is_an_error_that_names_it(home: Path) -> No
     with pytest.raises(TargetError, match="docker context gone") as caught:
         engine.locate("", {"HOME": str(home)})
     assert "docker context ls" in caught.value.hint
-
-
-def test_the_default_socket_in_the_end(home: Path) -> None:
-    assert engine.locate("", {"HOME": str(home)}) == engine.DEFAULT_ENGINE
 
 
 def test_a_broken_configuration_of_docker_counts_as_none(home: Path) -> None:

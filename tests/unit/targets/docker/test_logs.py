@@ -149,15 +149,6 @@ def test_a_line_longer_than_the_engines_buffer_is_one_line(talker: Talker, follo
     following.until("started", "x" * 40000)
 
 
-def test_following_several_says_whose_line_it_is(talker: Talker, tmp_path: Any) -> None:
-    (tmp_path / "b.log").write_text("old\n")
-    found: list[tuple[str, str]] = []
-    both: dict[str, Log] = {"a": talker.log, "b": FileLog(tmp_path / "b.log")}
-    for name, line in logs.follow(both, 1, stop=lambda: len(found) == 2):
-        found.append((name, line))
-    assert sorted(found) == [("a", "started"), ("b", "old")]
-
-
 def test_the_log_of_a_server_is_where_its_target_keeps_it(stage: Stage, tmp_path: Path) -> None:
     names = stage.location.names
     assert target.load("docker").log(stage.location) == ContainerLog(names["engine"], names["container"])

@@ -11,7 +11,7 @@ from infra.targets.docker import networks, ownership, reservations
 from infra.targets.docker.ownership import Names
 from infra.targets.ports import PortRequest
 from tests.support import engine
-from tests.support.placements import free_port
+from tests.support.quiet_ports import quiet_port
 from tests.unit.targets.docker.conftest import Stage
 
 LABELS = ownership.labels("0123456789", "dev", "/srv/circlepay")
@@ -76,20 +76,20 @@ def reserved(stage: Stage) -> list[str]:
 
 
 def test_a_port_is_reserved_and_found_again(stage: Stage) -> None:
-    free = free_port()
+    free = quiet_port()
     assert [reserve(stage, None, free), reserve(stage, None, free)] == [free, free]
     assert reserved(stage) == [f"volume circlepay_port_{free}"]
-    assert reserve(stage, None, free_port(), kept=free) == free
+    assert reserve(stage, None, quiet_port(), kept=free) == free
 
 
 def test_a_port_that_is_asked_for_takes_the_place_of_the_one_before(stage: Stage) -> None:
-    kept, asked = reserve(stage, None, free_port()), free_port()
+    kept, asked = reserve(stage, None, quiet_port()), quiet_port()
     assert reserve(stage, asked, 7007, kept=kept) == asked
     assert reserved(stage) == [f"volume circlepay_port_{asked}"]
 
 
 def test_a_port_that_another_stack_reserved_is_that_stacks(stage: Stage, elsewhere: Stage) -> None:
-    port = free_port()
+    port = quiet_port()
     try:
         assert reserve(elsewhere, None, port) == port
         assert reserve(stage, None, port, kept=port) > port
@@ -101,14 +101,14 @@ def test_a_port_that_another_stack_reserved_is_that_stacks(stage: Stage, elsewhe
 
 
 def test_a_reservation_ends_with_its_server_and_no_other(stage: Stage) -> None:
-    reserve(stage, None, free_port())
-    others = reserve(stage, None, free_port(), server="fourth")
+    reserve(stage, None, quiet_port())
+    others = reserve(stage, None, quiet_port(), server="fourth")
     reservations.release(stage.api, "third", stage.parts.labels)
     assert reserved(stage) == [f"volume circlepay_port_{others}"]
 
 
 def test_a_port_of_a_container_that_does_not_run_is_taken_but_for_its_own_server(stage: Stage) -> None:
-    port = free_port()
+    port = quiet_port()
     binding: Any = stage.api.create_host_config(port_bindings={"7007/tcp": ("127.0.0.1", port)})
     name = f"{stage.parts.container}-other"
     stage.api.create_container(

@@ -135,6 +135,13 @@ def test_the_port_of_a_clone_that_was_deleted_is_free_again(stage: Stage, tmp_pa
     assert stage.place(spec()).port == gone.port
 
 
+def test_another_explicit_port_moves_and_is_kept(stage: Stage) -> None:
+    first = stage.place(spec())
+    moved = stage.place(spec(), port=first.port + 300)
+    assert moved.port == first.port + 300
+    assert stage.place(spec()) == moved == placement.load(first.folder)
+
+
 def test_its_own_port_may_be_asked_for_while_its_server_runs(stage: Stage) -> None:
     place = stage.place(spec())
     stage.apply(place, spec(), SECRETS)
