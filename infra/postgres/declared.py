@@ -11,6 +11,7 @@ import json
 import secrets
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,6 +66,8 @@ def replay(login: Login, declared: Sequence[migrations.Migration], *, cancelled:
         try:
             with connect(reconnected(login, name)) as connection:
                 nothing = catalog.parse({})
+                # What was applied is part of the schema, whatever there is to object to.
+                declared = [replace(migration, objection=None) for migration in declared]
                 execution.run(connection, migrations.plan(nothing, declared), cancelled=cancelled)
                 return catalog.read_document(connection)
         finally:

@@ -11,15 +11,17 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra import files
 from infra.changes import Change
 from infra.errors import MigrationError
+from infra.postgres.migration_sql import objections
+from infra.postgres.statements import line_and_column
 
-# facts, execution and statements are imported late: in every run the Pulumi program only lists the files.
+# facts and execution are imported late: in every run the Pulumi program only reads the files.
 if TYPE_CHECKING:
     from psycopg.sql import Composable
 
@@ -29,7 +31,12 @@ if TYPE_CHECKING:
 RECORD_SCHEMA = "circlepay"
 """A separate schema: ALL ON ALL TABLES IN SCHEMA public must not give the application access to the record."""
 
-_NAME = re.compile(r"(\d{4})_([a-z0-9_]{1,200})\.sql")
+_READ = "read the migrations"
+_NAME = re.compile(r"([0-9]{4})_([a-z0-9_]{1,200})\.sql")
+_LITTER = re.compile(
+    r"\..*|.*~|#.*#|.*\.(?:md|swp|swo|bak|orig|rej|tmp)|readme.*|thumbs\.db|desktop\.ini|__pycache__", re.IGNORECASE
+)
+"""Files that editors, git and desktops leave beside others, and what is written for readers: none is a migration."""
 _NO_TRANSACTION = re.compile(r"--\s*transaction:\s*none\s*$", re.IGNORECASE)
 
 _RECORD_TABLE = """\
@@ -46,7 +53,10 @@ CREATE TABLE IF NOT EXISTS circlepay.migrations (
 
 @dataclass(frozen=True)
 class Migration:
-    """One file. path: as shown in errors. sha256: of its bytes, hexadecimal. transactional: False with the opt-out."""
+    """One file. path: as shown in errors. sha256: of its bytes, hexadecimal. transactional: False with the opt-out.
+
+    objection: why it must not be applied, where it has not been yet.
+    """
 
     version: int
     name: str
@@ -54,6 +64,7 @@ class Migration:
     text: str
     sha256: str
     transactional: bool = True
+    objection: MigrationError | None = field(default=None, compare=False)
 
     @property
     def label(self) -> str:
@@ -61,41 +72,58 @@ class Migration:
 
 
 def listed(folder: Path) -> list[dict[str, int | str]]:
-    """Version, name and sha256 of each file by version; the SQL is not parsed.
-
-    Raises MigrationError for a wrong name, a gap or a duplicate.
-    """
-    return [
-        {"version": version, "name": name, "sha256": hashlib.sha256(_read(path)).hexdigest()}
-        for version, name, path in _numbered(folder)
-    ]
+    """Version, name and sha256 of each file by version. Raises MigrationError as `load` does."""
+    return [{"version": item.version, "name": item.name, "sha256": item.sha256} for item in load(folder)]
 
 
 def load(folder: Path) -> list[Migration]:
-    """The migrations of `folder` by version. Raises MigrationError as `listed` does, and for unfinished SQL."""
+    """The migrations of `folder` by version.
+
+    Raises MigrationError for a wrong name, a gap or a duplicate, and for what no server could run.
+    """
     return [_parse(version, name, path) for version, name, path in _numbered(folder)]
 
 
+def _entries(folder: Path) -> list[Path]:
+    """What lies in the folder, without litter. Everything else is a migration, or was meant as one."""
+    try:
+        return sorted(path for path in folder.iterdir() if not _LITTER.fullmatch(path.name))
+    except OSError as error:
+        cause = (error.strerror or type(error).__name__).lower()
+        raise MigrationError(_READ, str(folder), cause, "restore the folder from git") from None
+
+
 def _numbered(folder: Path) -> list[tuple[int, str, Path]]:
-    operation = "read the migrations"
-    files = sorted(folder.glob("*.sql"))
-    if not files:
-        raise MigrationError(operation, str(folder), "there is no .sql file in it", "restore the folder from git")
+    entries = _entries(folder)
+    if not entries:
+        raise MigrationError(_READ, str(folder), "there is no .sql file in it", "restore the folder from git")
     found: list[tuple[int, str, Path]] = []
-    for expected, path in enumerate(files, start=1):
+    for path in entries:
         match = _NAME.fullmatch(path.name)
         if match is None:
-            cause, hint = "its name is not NNNN_lower_case_words.sql", "rename it, e.g. 0003_add_a_column.sql"
-            raise MigrationError(operation, str(path), cause, hint)
-        version = int(match[1])
+            raise MigrationError(_READ, str(path), *_not_a_name(path))
+        version, expected = int(match[1]), len(found) + 1
         if version < expected:
-            cause = f"version {version:04d} is also that of {found[version - 1][2]}"
-            raise MigrationError(operation, str(path), cause, f"give the newer file the next version, {len(files):04d}")
+            cause = (
+                f"version {version:04d} is also that of {found[version - 1][2]}"
+                if version
+                else "versions begin at 0001"
+            )
+            raise MigrationError(_READ, str(path), cause, f"give the newer file the next version, {len(entries):04d}")
         if version > expected:
             cause = f"version {expected:04d} is missing before it"
-            raise MigrationError(operation, str(path), cause, "restore the missing file, or renumber this one")
+            raise MigrationError(_READ, str(path), cause, "restore the missing file, or renumber this one")
         found.append((version, match[2], path))
     return found
+
+
+def _not_a_name(path: Path) -> tuple[str, str]:
+    if path.is_dir():
+        return "is a folder, and none is looked into", "move its migrations up, or the folder elsewhere"
+    return (
+        "its name is not NNNN_lower_case_words.sql",
+        "rename it, e.g. 0003_add_a_column.sql, or move it elsewhere: only migrations and *.md may lie here",
+    )
 
 
 def _read(path: Path) -> bytes:
@@ -103,35 +131,38 @@ def _read(path: Path) -> bytes:
         return files.read(path, follow=True)
     except OSError as error:
         cause = (error.strerror or type(error).__name__).lower()
-        raise MigrationError("read the migrations", str(path), cause, "restore the file from git") from None
+        raise MigrationError(_READ, str(path), cause, "restore the file from git") from None
 
 
 def _parse(version: int, name: str, path: Path) -> Migration:
-    from infra.postgres.statements import UnfinishedSqlError, line_and_column, split
-
     content = _read(path)
-    try:
-        text = content.decode("utf-8")
-        statements = split(text)
-    except UnicodeDecodeError as error:
-        raise MigrationError(
-            "read the migrations", str(path), f"is not UTF-8: {error.reason}", "save it as UTF-8"
-        ) from None
-    except UnfinishedSqlError as error:
-        line, column = line_and_column(text, error.offset)
-        raise MigrationError("read the migrations", f"{path}:{line}:{column}", str(error), "close it") from None
-    transactional = not _NO_TRANSACTION.match(text.splitlines()[0] if text else "")
-    for statement in statements:
-        if transactional and statement.controls_transaction:
-            line, column = line_and_column(text, statement.offset)
-            raise MigrationError(
-                "read the migrations",
-                f"{path}:{line}:{column}",
-                f"{statement.text.split()[0].upper()} would end the transaction that the file shares with its record",
-                "remove it, or begin the file with `-- transaction: none`",
-            )
+    text = _text(path, content)
+    transactional = not _NO_TRANSACTION.match(text.partition("\n")[0])
+    objection = None
+    for found in objections(text, transactional=transactional):
+        error = _error(path, text, found.offset, found.cause, found.hint)
+        if not found.applicable:
+            raise error
+        objection = objection or error
     digest = hashlib.sha256(content).hexdigest()
-    return Migration(version, name, str(path), text, digest, transactional)
+    return Migration(version, name, str(path), text, digest, transactional, objection)
+
+
+def _text(path: Path, content: bytes) -> str:
+    """Without the byte-order mark that some editors put first: it says how the file is encoded, and is no SQL."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise MigrationError(_READ, f"{path}:{line}", f"is not UTF-8: {error.reason}", "save it as UTF-8") from None
+    if "\0" in text:
+        raise _error(path, text, text.index("\0"), "here is a NUL character, which no SQL can hold", "save it as UTF-8")
+    return text
+
+
+def _error(path: Path, text: str, offset: int, cause: str, hint: str) -> MigrationError:
+    line, column = line_and_column(text, offset)
+    return MigrationError(_READ, f"{path}:{line}:{column}", cause, hint)
 
 
 def digest(migrations: Sequence[Migration]) -> str:
@@ -170,9 +201,18 @@ def check(applied: Sequence[AppliedMigration], declared: Sequence[Migration]) ->
 
 
 def pending(catalog: Catalog, declared: Sequence[Migration]) -> list[Migration]:
-    """The migrations not applied yet, oldest first. Raises MigrationError as `check` does."""
+    """The migrations not applied yet, oldest first. Raises MigrationError as `check` does, and for an objection to one."""
     check(catalog.migrations, declared)
-    return list(declared[len(catalog.migrations) :])
+    waiting = list(declared[len(catalog.migrations) :])
+    refuse(waiting)
+    return waiting
+
+
+def refuse(waiting: Sequence[Migration]) -> None:
+    """Raises the MigrationError of the first of these to which there is an objection."""
+    for migration in waiting:
+        if migration.objection is not None:
+            raise migration.objection
 
 
 def plan(catalog: Catalog, declared: Sequence[Migration]) -> list[Change]:

@@ -8,12 +8,13 @@ parentheses and the BEGIN ATOMIC bodies of SQL functions.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 _TOKEN = re.compile(
     r"""
     (?P<space>\s+)
-  | (?P<line_comment>--[^\n]*)
+  | (?P<line_comment>--[^\r\n]*)
   | (?P<comment>/\*)
   | (?P<escape_string>[eE]'(?:[^'\\]|\\.|'')*')
   | (?P<string>'(?:[^']|'')*')
@@ -25,9 +26,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _ROUTINE = re.compile(r"create (or replace )?(function|procedure)\b")
-_TRANSACTION_CONTROL = frozenset(
-    {"begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release", "prepare"}
-)
+_TRANSACTION_CONTROL = frozenset({"begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release"})
 
 
 class UnfinishedSqlError(ValueError):
@@ -40,40 +39,54 @@ class UnfinishedSqlError(ValueError):
 
 
 @dataclass(frozen=True)
+class Token:
+    """kind: space, comment, string, escape_string, identifier, word or other. start: in characters from 0."""
+
+    kind: str
+    value: str
+    start: int
+
+
+@dataclass(frozen=True)
 class Statement:
-    """One statement: its text without the semicolon, and where it begins in the whole text, in characters from 0."""
+    """One statement: its text without the semicolon, and where it begins in the whole text, in characters from 0.
+
+    words: in lower case; what stands in quotes and comments is none.
+    """
 
     text: str
     offset: int
+    words: tuple[str, ...] = ()
 
     @property
     def controls_transaction(self) -> bool:
         """Whether it would end or nest the surrounding transaction (BEGIN, COMMIT, SAVEPOINT and the like)."""
-        words = self.text.lower().split(maxsplit=2)
-        if words[0] == "prepare":
-            return len(words) > 1 and words[1] == "transaction"
-        return words[0].rstrip(";") in _TRANSACTION_CONTROL
+        return self.words[:2] == ("prepare", "transaction") or not _TRANSACTION_CONTROL.isdisjoint(self.words[:1])
 
 
 def split(text: str) -> list[Statement]:
     """The statements of `text`, comments around them left out. Raises UnfinishedSqlError."""
-    found: list[Statement] = []
+    return [item for item in read(text) if isinstance(item, Statement)]
+
+
+def read(text: str) -> Iterator[Token | Statement]:
+    """Every token of `text`, and each statement after its last token. Raises UnfinishedSqlError where that begins."""
     start: int | None = None
     end = depth = blocks = 0
     words: list[str] = []
     position = 0
     while position < len(text):
-        token = _next(text, position)
-        kind, value, position = token
+        kind, value, after = _next(text, position)
+        yield Token(kind, value, position)
+        begin, position = position, after
         if kind in {"space", "comment"}:
             continue
         if kind == "other" and value == ";" and depth == 0 and blocks == 0:
             if start is not None:
-                found.append(Statement(text[start:end], start))
+                yield Statement(text[start:end], start, tuple(words))
             start, words = None, []
             continue
-        if start is None:
-            start = position - len(value)
+        start = begin if start is None else start
         end = position
         if kind == "other":
             depth = max(0, depth + (value == "(") - (value == ")"))
@@ -81,8 +94,7 @@ def split(text: str) -> list[Statement]:
             words.append(value.lower())
             blocks = _blocks_after(blocks, words)
     if start is not None:
-        found.append(Statement(text[start:end], start))
-    return found
+        yield Statement(text[start:end], start, tuple(words))
 
 
 def _next(text: str, position: int) -> tuple[str, str, int]:

@@ -53,17 +53,18 @@ class DatabaseSection(Handler):
         from infra.postgres import objects
 
         if has_unknown(inputs["connection"]):
-            return self._not_yet(inputs, "the server is not running yet")
+            return self.not_yet(inputs, state, "the server is not running yet")
         facts = facts_of(login_of(inputs["connection"]))
         if facts.catalog is None:
             # What the state says of it may still be true; it is compared once the server runs.
-            return self._not_yet(inputs, "the server does not answer yet") if state is None else []
+            return self.not_yet(inputs, state, "the server does not answer yet") if state is None else []
         outcome = objects.plan(
             facts.catalog, self.objects(inputs), exists=facts.exists, sections={objects.Section(self.section)}
         )
         return list(outcome.changes)
 
-    def _not_yet(self, inputs: Values, reason: str) -> list[Change]:
+    def not_yet(self, inputs: Values, state: Values | None, reason: str) -> list[Change]:
+        """The plan while the server cannot be asked."""
         return [Change(self.subject(inputs), "create", reason)]
 
     def converge(self, inputs: Values, state: Values | None, operation: Operation) -> Converged:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from infra.changes import Change
 from infra.provider.handler import CONNECTION_SECRETS, Property, Values
 from infra.provider.resource_types.database_section import DatabaseSection
 
@@ -32,6 +33,13 @@ class Schema(DatabaseSection):
 
     def identity(self, inputs: Values) -> str:
         return "schema"
+
+    def not_yet(self, inputs: Values, state: Values | None, reason: str) -> list[Change]:
+        from infra.postgres import migrations
+
+        if state is None:
+            migrations.refuse(migrations.load(Path(inputs["folder"]) / "migrations"))
+        return super().not_yet(inputs, state, reason)
 
     def declaration(self, inputs: Values) -> dict[str, Any]:
         from infra.postgres import migrations

@@ -129,7 +129,7 @@ def test_migrations_recorded(catalog: Catalog, superuser: Connection) -> None:
     expect(catalog["has_migrations"], True, "run `make up` on this stack: it records what was applied")
     rows = superuser.execute("SELECT name, sha256 FROM circlepay.migrations ORDER BY version").fetchall()
     recorded = [(row["name"], row["sha256"]) for row in rows]
-    files = [(path.stem.partition("_")[2], _sha256(path)) for path in sorted(MIGRATIONS.glob("*.sql"))]
+    files = [(path.stem.partition("_")[2], _sha256(path)) for path in sorted(MIGRATIONS.glob("[0-9]*.sql"))]
     expect(recorded, files, "a file was edited or removed after it was applied, or not applied yet: `circlepay status`")
 
 

@@ -51,6 +51,21 @@ def test_the_projects_files_are_read_in_order() -> None:
         ({"v0001_A": ""}, "0001_A.sql", "its name is not"),
         ({"v0001_a": "SELECT 1;\n  SELECT 'x"}, "0001_a.sql:2:10", "a string is not closed"),
         ({"v0001_a": "SELECT 1;\nCOMMIT;"}, "0001_a.sql:2:1", "COMMIT would end the transaction"),
+        ({"v0001_a": "SELECT 1;\nCOMMIT/**/;"}, "0001_a.sql:2:1", "COMMIT would end the transaction"),
+        ({"v0001_a": "-- old\rCOMMIT;"}, "0001_a.sql:1:8", "COMMIT would end the transaction"),
+        ({"v0001_a": "\\restrict abc\nSELECT 'x';"}, "0001_a.sql:1:1", "`\\restrict` is a command of psql"),
+        ({"v0001_a": "SELECT 1;\n  \\c other"}, "0001_a.sql:2:3", "`\\c` is a command of psql"),
+        ({"v0001_a": "SELECT 1 AS n \\gset"}, "0001_a.sql:1:15", "`\\gset` is a command of psql"),
+        ({"v0001_a": "SELECT 1;\nSELECT :'name';"}, "0001_a.sql:2:8", "`:'name';` is a variable of psql"),
+        ({"v0001_a": "CREATE SCHEMA ${schema};"}, "0001_a.sql:1:15", "`${schema};` is another tool's placeholder"),
+        ({"v0001_a": "COPY t (a) FROM stdin;\nit's\n\\.\n"}, "0001_a.sql:1:1", "COPY with rows in the file"),
+        ({"v0001_a": "SELECT 1;\nCOPY (SELECT 1) TO STDOUT"}, "0001_a.sql:2:1", "COPY with rows in the file"),
+        ({"v0001_a": "SELECT 1;\n\ufeffSELECT 2;"}, "0001_a.sql:2:1", "a byte-order mark"),
+        ({"v0001_a": "SELECT 1;\nSELECT '\0';"}, "0001_a.sql:2:9", "a NUL character"),
+        ({"v0001_a": "SELECT 'é';", "v0002_b.down": ""}, "0002_b.down.sql", "its name is not"),
+        ({"V1__a": ""}, "V1__a.sql", "its name is not"),
+        ({"v٠٠٠١_a": ""}, "٠٠٠١_a.sql", "its name is not"),
+        ({"v0000_a": ""}, "0000_a.sql", "versions begin at 0001"),
     ],
 )
 def test_a_wrong_folder_is_an_error_that_names_the_file(
@@ -67,6 +82,103 @@ def test_a_file_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "0001_a.sql").write_bytes(b"SELECT '\xff'")
     with pytest.raises(MigrationError, match="is not UTF-8"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["0002_b.SQL", "0002_b.sql.txt", "0002_b", "0002_b copy.sql", "seed.py", "V2__b.sql"])
+def test_what_was_meant_as_a_migration_is_never_passed_over(tmp_path: Path, name: str) -> None:
+    (tmp_path / "0001_a.sql").touch()
+    (tmp_path / name).write_text("SELECT 1")
+    with pytest.raises(MigrationError, match="its name is not") as caught:
+        load(tmp_path)
+    assert caught.value.path.endswith(name)
+
+
+@pytest.mark.parametrize("name", ["old", "0002_b.sql"])
+def test_a_folder_is_no_migration(tmp_path: Path, name: str) -> None:
+    (tmp_path / "0001_a.sql").touch()
+    (tmp_path / name).mkdir()
+    with pytest.raises(MigrationError, match=r"is a folder|is a directory") as caught:
+        load(tmp_path)
+    assert caught.value.path.endswith(name)
+
+
+def test_a_folder_that_is_not_there_or_none_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for name in ("missing", "file"):
+        with pytest.raises(MigrationError, match=r"not a directory|no such file") as caught:
+            load(tmp_path / name)
+        assert caught.value.path.endswith(name)
+
+
+def test_what_editors_leave_is_ignored(tmp_path: Path) -> None:
+    litter = [
+        ".0001_a.sql.swp",
+        "0001_a.sql~",
+        "#0001_a.sql#",
+        "0001_a.sql.orig",
+        "._0001_a.sql",
+        ".DS_Store",
+        "README.md",
+    ]
+    for name in ("0001_a.sql", *litter):
+        (tmp_path / name).write_text("not SQL '" if name in litter else "SELECT 1")
+    (tmp_path / ".#0001_a.sql").symlink_to("user@host.1234")
+    assert [migration.label for migration in load(tmp_path)] == ["0001_a"]
+
+
+def test_a_byte_order_mark_at_the_beginning_is_no_sql(tmp_path: Path) -> None:
+    (tmp_path / "0001_a.sql").write_bytes(b"\xef\xbb\xbf-- transaction: none\nSELECT 1")
+    (found,) = load(tmp_path)
+    assert (found.text, found.transactional) == ("-- transaction: none\nSELECT 1", False)
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        "-- migrate:down",
+        "-- +goose Down",
+        "--  +migrate Down",
+        "--changeset me:2",
+        "---- create above / drop below ----",
+        "# --- !Downs",
+        "-- //@UNDO",
+        "-- Down Migration",
+        "/* migrate:down */",
+        "-- Rollback",
+        "-- === DOWN ===",
+    ],
+)
+def test_other_tools_sections_are_refused_before_anything_is_applied(stage: Stage, tmp_path: Path, mark: str) -> None:
+    files = _with(stage, tmp_path, "CREATE TABLE x ();", f"CREATE TABLE y ();\n{mark}\nDELETE FROM users;\n")
+    for attempt in (stage.plan, stage.apply):
+        with pytest.raises(MigrationError, match="the whole file would run") as caught:
+            attempt(migrations=files)
+        assert caught.value.path.endswith(f"0004_more.sql:2:{1 + mark.startswith('#') * 2}")
+    assert stage.ask("SELECT to_regclass('public.x')") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-- what was rolled back\nSELECT 1; -- scaling up and down",
+        "SELECT '-- migrate:down', $$\n-- Down\n\\.\n$$, '\\c', E'\\n'",
+        "SELECT a[1:n], b::text, c [lower :upper] FROM t",
+        "SELECT json_object('a':x)",
+        "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; END",
+        "COPY t FROM '/srv/rows'; SELECT 'copy t from stdin'",
+    ],
+)
+def test_what_only_looks_like_it_is_accepted(tmp_path: Path, text: str) -> None:
+    (found,) = load(_folder(tmp_path, v0001_a=text))
+    assert found.objection is None
+
+
+def test_an_applied_file_is_not_objected_to(stage: Stage, tmp_path: Path) -> None:
+    """A release before this one has run it whole, and it cannot be edited any more."""
+    files = _with(stage, tmp_path, "-- migrate:up\nCREATE TABLE x ();\n-- migrate:down\nDROP TABLE x;")
+    insert = "INSERT INTO circlepay.migrations (version, name, sha256) VALUES (3, 'more', %s) RETURNING 1"
+    stage.ask(insert, files[2].sha256)
+    assert stage.apply(migrations=files).changes == ()
 
 
 def test_the_checksum_of_all_changes_with_each(tmp_path: Path) -> None:

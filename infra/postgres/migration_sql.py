@@ -1,0 +1,127 @@
+"""What a migration's SQL must not hold: it is sent to the server as it is, whole, and once in every database.
+
+Found before anything is applied, each at its place. Where the file may have been applied by a release that did not look,
+the objection counts only while it is pending: an applied file cannot be edited.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from infra.postgres.statements import Statement, Token, UnfinishedSqlError, read
+
+
+@dataclass(frozen=True)
+class Objection:
+    """offset: of what is objected to, in characters from 0. applicable: whether the server would have run it."""
+
+    offset: int
+    cause: str
+    hint: str
+    applicable: bool = False
+
+
+_SECTION_MARKS = {
+    "dbmate": r"migrate:(?:up|down)\b.*",
+    "goose": r"\+goose\b.*",
+    "sql-migrate": r"\+migrate\b.*",
+    "Liquibase": r"liquibase formatted sql.*|changeset\s+\S+:\S+.*",
+    "tern": r"create above\s*/\s*drop below",
+    "Play": r"!(?:ups|downs)",
+    "Atlas": r"atlas:(?:txtar|txmode|delimiter|checkpoint)\b.*",
+    "Rambler": r"rambler\s+(?:up|down)",
+    "another tool": r"(?:@|!|migrate|migration)?[\s:_-]*(?:down|undo|rollback|roll back|revert)"
+    r"[\s:_-]*(?:migration|script|section|part)?|(?:up|down) migration",
+}
+"""Tool -> the comments by which it tells the parts of a file from each other, without what surrounds their words."""
+_MARK = re.compile(
+    "|".join(f"(?P<_{number}>{pattern})" for number, pattern in enumerate(_SECTION_MARKS.values())), re.IGNORECASE
+)
+_AROUND_WORDS = " \t\r-/*#="
+_TOOLS = list(_SECTION_MARKS)
+
+_PSQL = {
+    "\\restrict": "remove the lines \\restrict and \\unrestrict, which pg_dump writes for psql: nothing is lost",
+    "\\unrestrict": "remove the lines \\restrict and \\unrestrict, which pg_dump writes for psql: nothing is lost",
+    "\\.": "write the rows as INSERT statements (pg_dump --inserts does)",
+    "\\i": "copy the statements of that file to this place",
+    "\\ir": "copy the statements of that file to this place",
+    "\\c": "remove it: a migration runs in the stack's database and in no other",
+    "\\connect": "remove it: a migration runs in the stack's database and in no other",
+}
+
+
+def objections(text: str, *, transactional: bool) -> Iterator[Objection]:
+    """In the order of the text; what stands after one that is not `applicable` may be no SQL. transactional: as the file."""
+    statement: list[Token] = []
+    try:
+        for item in read(text):
+            if isinstance(item, Token):
+                statement.append(item)
+                yield from _of_token(text, item, statement)
+            else:
+                statement = []
+                yield from _of_statement(item, transactional=transactional)
+    except UnfinishedSqlError as error:
+        yield Objection(error.offset, str(error), "close it")
+
+
+def _of_token(text: str, token: Token, statement: list[Token]) -> Iterator[Objection]:
+    if token.kind == "comment":
+        yield from _of_comment(token)
+    elif token.kind == "word" and "\ufeff" in token.value:
+        offset = token.start + token.value.index("\ufeff")
+        yield Objection(offset, "here is a byte-order mark, as between files that were joined", "remove it")
+    elif token.kind == "other" and token.value in "\\$:":
+        rest = text[token.start : token.start + 80].split(maxsplit=1)[0]
+        if token.value == "\\":
+            hint = _PSQL.get(rest, "remove it, or write it as SQL")
+            yield Objection(token.start, f"`{rest}` is a command of psql, which the server does not know", hint)
+        elif rest.startswith("${"):
+            yield Objection(
+                token.start, f"`{rest}` is another tool's placeholder, filled in by nobody", "write the value"
+            )
+        elif re.match(r":['\"A-Za-z_]", rest) and _is_variable(statement):
+            yield Objection(token.start, f"`{rest}` is a variable of psql, filled in by nobody", "write the value")
+
+
+def _is_variable(statement: list[Token]) -> bool:
+    """Whether the colon that ends these tokens is neither half of `::` nor a slice's, nor between a JSON key and value."""
+    brackets = sum((token.value == "[") - (token.value == "]") for token in statement if token.kind == "other")
+    before = statement[-2].value if len(statement) > 1 else ""
+    return (
+        before != ":" and not brackets and not any(token.value.lower().startswith("json_object") for token in statement)
+    )
+
+
+def _of_comment(token: Token) -> Iterator[Objection]:
+    offset = token.start
+    for line in token.value.split("\n"):
+        match = _MARK.fullmatch(line.strip(_AROUND_WORDS))
+        if match is not None:
+            tool = _TOOLS[int(str(match.lastgroup)[1:])]
+            yield Objection(
+                offset,
+                f"`{line.strip()}` marks a part of a file for {tool}; here the whole file would run, the way back included",
+                "keep only the part that is to be applied, and remove the marks",
+                applicable=True,
+            )
+        offset += len(line) + 1
+
+
+def _of_statement(statement: Statement, *, transactional: bool) -> Iterator[Objection]:
+    said = " ".join(statement.words)
+    if re.match(r"copy\b.*\b(?:from stdin|to stdout)\b", said):
+        yield Objection(
+            statement.offset,
+            "COPY with rows in the file itself is for psql: no statement can carry them",
+            "write the rows as INSERT statements (pg_dump --inserts does)",
+        )
+    elif transactional and statement.controls_transaction:
+        yield Objection(
+            statement.offset,
+            f"{statement.words[0].upper()} would end the transaction that the file shares with its record",
+            "remove it, or begin the file with `-- transaction: none`",
+        )
