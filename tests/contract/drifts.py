@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from tests.support.live import LiveStack
 
-OWN_TABLES = "('users', 'wallets', 'transactions', 'kyc_documents')"
-
 
 @dataclass(frozen=True)
 class Drift:

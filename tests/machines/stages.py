@@ -50,6 +50,12 @@ class Stage(ServerVerbs):
     def look(self, path: str) -> Look | None:
         """What is there."""
 
+    def text(self, path: str) -> str:
+        """What is in a file that must be there."""
+        found = self.look(path)
+        assert found is not None, path
+        return found.text
+
     @abstractmethod
     def put(self, path: str, text: str) -> None:
         """Gives a file another content, by hand."""

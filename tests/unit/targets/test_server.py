@@ -179,6 +179,10 @@ def test_the_note_knows_what_is_only_read_at_the_start() -> None:
         assert other.reload == before.reload
 
 
+def test_without_a_reload_signal_nothing_is_read_again() -> None:
+    assert declared(replace(SPEC, reload_signal="")).applied.reload == ""
+
+
 def test_what_two_notes_agree_on_is_known() -> None:
     assert Applied("a", "b").agreeing(Applied("a", "b")) == Applied("a", "b")
     assert Applied("a", "b").agreeing(Applied("x", "b")) == Applied("", "b")
