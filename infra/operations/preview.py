@@ -19,6 +19,8 @@ STATE_ONLY = frozenset({"same", "read", "refresh", "discard", "read-discard"})
 PARTS_OF_REPLACE = frozenset({"delete-replaced", "create-replacement"})
 """Operations of Pulumi that are part of a `replace`, which is reported by itself."""
 
+FINISHED = "resOutputsEvent"
+"""The engine's event for a step that has been done."""
 EVENTS = {"PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "1"}
 """Makes `--json` print the engine's events, one JSON object per line; the default document lacks the outputs of updates."""
 
@@ -56,15 +58,15 @@ def run(stack: str, *, project_root: Path = PROJECT_ROOT) -> list[Planned]:
 
 
 def planned(events: Iterable[Mapping[str, Any]]) -> list[Planned]:
-    """The planned changes in the engine's events.
+    """The planned changes in the engine's events, or of a run's finished steps what they have changed.
 
     A resource that is only updated because one it depends on is (its changes are known, and there are none) is left out.
     """
     found: dict[str, Planned] = {}
     gone: set[str] = set()
     for event in events:
-        is_done = "resOutputsEvent" in event
-        step = (event.get("resourcePreEvent") or event.get("resOutputsEvent") or {}).get("metadata")
+        is_done = FINISHED in event
+        step = (event.get("resourcePreEvent") or event.get(FINISHED) or {}).get("metadata")
         if step and is_gone(step, is_done=is_done):
             gone.add(step["urn"])
         if step and is_reported(step):

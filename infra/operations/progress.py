@@ -25,11 +25,13 @@ REASON = " — "
 class ProgressReporter:
     """What has been reported of a run, and what is in progress.
 
-    errors: each once. engine_is_silent: whether what another provider's resources are on did not answer.
+    errors: each once. failed: the resources at which something failed.
+    engine_is_silent: whether what another provider's resources are on did not answer.
     """
 
     def __init__(self) -> None:
         self.errors: list[str] = []
+        self.failed: list[str] = []
         self.engine_is_silent = False
         self._in_progress: dict[str, str] = {}
         self._reported: set[str] = set()
@@ -50,12 +52,15 @@ class ProgressReporter:
 
     def _diagnostic(self, diagnostic: Mapping[str, Any]) -> list[str]:
         text, severity = diagnostic["message"].strip(), diagnostic["severity"]
-        if not text or text in self._reported:
+        if not text:
             return []
         if severity == "error":
-            self._reported.add(text)
+            # What was a warning when the run looked is said again by the step that fails of it.
             self.engine_is_silent |= engine_errors.engine_is_silent(diagnostic)
-            self.errors += filter(None, [engine_errors.readable(diagnostic)])
+            readable = engine_errors.readable(diagnostic)
+            self.errors += [readable] if readable not in ("", *self.errors) else []
+        elif text in self._reported:
+            return []
         elif severity == "warning":
             self._reported.add(text)
             return [f"warning: {text}"]
@@ -74,6 +79,7 @@ class ProgressReporter:
                 self._in_progress[urn] = name
             return ["looking at what is there"] if first_look else []
         self._in_progress.pop(urn, None)
+        self.failed += [name] if kind == "resOpFailedEvent" else []
         if operation == "refresh" and not step.get("new"):
             self._gone.add(urn)
         if (

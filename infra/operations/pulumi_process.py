@@ -19,11 +19,11 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-from infra.operations import dead_lock, engine_errors
+from infra.operations import dead_lock, engine_errors, preview, run_note
 from infra.operations.progress import ProgressReporter
-from infra.operations.stack import failure_note, pulumi_command
+from infra.operations.run_note import RunNote
+from infra.operations.stack import pulumi_command
 from infra.paths import PROJECT_ROOT
-from tools.paths import make_private
 from tools.running import say
 
 SILENT_SECONDS = 2.0
@@ -43,18 +43,19 @@ Line = tuple[str, str]
 
 def run(stack: str, verb: str, *options: str, project_root: Path = PROJECT_ROOT) -> int:
     """Runs `pulumi VERB` to its end and reports progress. Returns its exit code."""
-    failure_note(stack, project_root).unlink(missing_ok=True)
+    run_note.path_of(stack, project_root).unlink(missing_ok=True)
     common = ["--yes", "--skip-preview", "--json", "--non-interactive", "--stack", stack]
     return _run([verb, *options, *common], stack, project_root, otherwise=DECLARED_ENGINE if verb == "up" else ())
 
 
 def _run(arguments: list[str], stack: str, project_root: Path, *, otherwise: Sequence[str] = ()) -> int:
     """otherwise: what to add for a second try, where the container engine that the state names does not answer."""
-    reporter, messages = ProgressReporter(), []
+    reporter, messages, finished, began = ProgressReporter(), [], [], run_note.now()
     with _started(arguments, stack, project_root) as (child, interrupted):
         for source, text in _lines(child, reporter):
             event = _event(text) if source == "stdout" else None
             if event is not None:
+                finished += [event] if preview.FINISHED in event else []
                 for line in reporter.lines_for(event):
                     print(f"  {line}", flush=True)
             elif text.strip():
@@ -63,8 +64,9 @@ def _run(arguments: list[str], stack: str, project_root: Path, *, otherwise: Seq
     if code != 0 and otherwise and reporter.engine_is_silent and not interrupted.is_set():
         say("the container engine of the last run does not answer; looking at the one that is declared now")
         return _run([*arguments, *otherwise], stack, project_root)
-    if code != 0:
-        _report_failure(reporter.errors, messages, stack, project_root)
+    reason = _report_failure(reporter, messages, stack) if code != 0 else ""
+    note = RunNote(began, run_note.now(), tuple(preview.planned(finished)), reason)
+    run_note.write(note, stack, project_root)
     return code if code >= 0 else 128 - code
 
 
@@ -86,6 +88,7 @@ def _started(
     A process group of its own: Ctrl-C reaches Pulumi once, from here, and its second Ctrl-C is the user's second.
     """
     with (
+        _signals_forwarded() as forwarding,
         subprocess.Popen(
             [*pulumi_command(project_root), *arguments],
             cwd=project_root,
@@ -96,24 +99,44 @@ def _started(
             text=True,
             process_group=0,
         ) as child,
-        _signals_forwarded(child) as interrupted,
     ):
-        yield child, interrupted
+        forwarding.begin(child)
+        yield child, forwarding.interrupted
+
+
+class _Forwarding:
+    """Signals that would end this process interrupt a child instead, also those that came before there was one."""
+
+    def __init__(self) -> None:
+        self.interrupted = threading.Event()
+        self._child: subprocess.Popen[str] | None = None
+        self._waiting = 0
+
+    def handle(self, _number: int, _frame: FrameType | None) -> None:
+        """A signal's handler."""
+        self.interrupted.set()
+        say("interrupted: Pulumi finishes what is in progress; a second interrupt ends it at once")
+        self._waiting += 1
+        self._send()
+
+    def begin(self, child: subprocess.Popen[str]) -> None:
+        """From now on to this child."""
+        self._child = child
+        self._send()
+
+    def _send(self) -> None:
+        while self._child is not None and self._waiting > 0:
+            self._waiting -= 1
+            self._child.send_signal(signal.SIGINT)
 
 
 @contextlib.contextmanager
-def _signals_forwarded(child: subprocess.Popen[str]) -> Iterator[threading.Event]:
-    """Signals that would end this process interrupt the child meanwhile; yields the event that is set by one."""
-    interrupted = threading.Event()
-
-    def forward(_number: int, _frame: FrameType | None) -> None:
-        interrupted.set()
-        say("interrupted: Pulumi finishes what is in progress; a second interrupt ends it at once")
-        child.send_signal(signal.SIGINT)
-
-    before = {number: signal.signal(number, forward) for number in _forwarded()}
+def _signals_forwarded() -> Iterator[_Forwarding]:
+    """Handles them before there is a child: one that comes while it starts would end this process and leave the child."""
+    forwarding = _Forwarding()
+    before = {number: signal.signal(number, forwarding.handle) for number in _forwarded()}
     try:
-        yield interrupted
+        yield forwarding
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -159,32 +182,24 @@ def _read(name: str, stream: IO[str] | None, lines: queue.Queue[Line | None]) ->
     lines.put(None)
 
 
-def _report_failure(errors: list[str], output: list[str], stack: str, project_root: Path) -> None:
-    """Prints what failed, once: the resources' own errors, else Pulumi's output, else that there was none."""
+def _report_failure(reporter: ProgressReporter, output: list[str], stack: str) -> str:
+    """Prints what failed, once, and returns it: the resources' own errors, else Pulumi's output, else what it was doing."""
     if any(LOCKED in line for line in output):
         _report_lock(stack)
-        return
+        return ""
     if any(engine_errors.WRONG_PASSPHRASE in line for line in output):
         output = [engine_errors.wrong_passphrase(stack).message]
+    errors = reporter.errors
     rest = [line for line in output if not (errors and line.startswith(ENGINE_NOISE))]
     messages = engine_errors.merged(text.removeprefix("error: ") for text in (*errors, *rest))
+    if not messages:
+        messages = [
+            f"pulumi failed without a message, at: {', '.join(reporter.failed) or reporter.in_progress()}\n"
+            f'  -> its own output: eval "$(tools/environment.sh --export)", then pulumi up --stack {stack}'
+        ]
     for text in messages:
         say(text)
-    _record_failure("\n".join(messages), failure_note(stack, project_root))
-    if not errors and not rest:
-        say(
-            "pulumi failed without a message\n"
-            f'  -> its own output: eval "$(tools/environment.sh --export)", then pulumi up --stack {stack}'
-        )
-
-
-def _record_failure(text: str, path: Path) -> None:
-    """For `circlepay summary`: why the last run failed, readable by the owner only. Nothing is recorded without a reason."""
-    path.unlink(missing_ok=True)
-    if text:
-        make_private(path.parent)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(text + "\n")
+    return "\n".join(messages)
 
 
 def _report_lock(stack: str) -> None:

@@ -168,11 +168,6 @@ def exists(stack: str, *, project_root: Path = PROJECT_ROOT) -> bool:
     return stack in {each["name"].rpartition("/")[2] for each in listed}
 
 
-def failure_note(stack: str, project_root: Path) -> Path:
-    """Where the reason of a failed run is kept until the next one."""
-    return project_root / ".circlepay" / f"failure-{stack}.txt"
-
-
 def resource(state: Mapping[str, Any], kind: str, name: str) -> dict[str, Any] | None:
     """One resource of an exported state by its type and its own name, None where there is none."""
     for item in (state.get("deployment") or {}).get("resources") or []:

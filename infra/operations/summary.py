@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from infra import files
 from infra.changes import ShownChange
 from infra.endpoint import SERVERS
-from infra.operations import preview, stack
+from infra.operations import preview, run_note, stack
+from infra.operations.run_note import RunNote
 from infra.operations.stack import StackView
 from infra.paths import PROJECT_ROOT
 from infra.targets import foreign
@@ -91,42 +91,53 @@ def read(name: str, *, project_root: Path = PROJECT_ROOT) -> Summary:
     with ThreadPoolExecutor(max_workers=1) as pool:
         runs = pool.submit(stack.run_pulumi, history, name, project_root)
         state = stack.export(name, project_root=project_root)
-    return summarize(name, project_root, state, json.loads(runs.result() or "[]"), kept_reason(name, project_root))
-
-
-def kept_reason(name: str, project_root: Path) -> str:
-    """Why the last run failed, as recorded by that run; empty if it recorded nothing."""
-    try:
-        return files.read_text(stack.failure_note(name, project_root)).strip()
-    except OSError:
-        return ""
+    return summarize(name, project_root, state, json.loads(runs.result() or "[]"), run_note.read(name, project_root))
 
 
 def summarize(
-    name: str, project_root: Path, state: Mapping[str, Any], runs: list[Mapping[str, Any]], reason: str = ""
+    name: str,
+    project_root: Path,
+    state: Mapping[str, Any],
+    runs: list[Mapping[str, Any]],
+    note: RunNote | None = None,
 ) -> Summary:
     """The summary of a state and its runs, newest first. Pure. Raises StackError for a stack without outputs.
 
-    reason: why the newest run failed; ignored when it succeeded.
+    note: what the last run of `circlepay` left; ignored when the newest run is another, such as a bare `pulumi up`.
     """
     resources = (state.get("deployment") or {}).get("resources") or []
     outputs = next((item.get("outputs") for item in resources if item["type"] == STACK_TYPE), None)
     failed = bool(runs) and runs[0].get("result") == "failed"
+    note = note if runs and note and _is_of(note, runs[0]) else None
+    reason = note.reason if note and failed else ""
     if failed and not outputs and reason:
         raise stack.StackError("read stack", name, f"its last run failed: {reason}", stack.up_hint(name))
     if not outputs or not runs:
         raise stack.StackError("read stack", name, "it was never brought up, or it was taken down", stack.up_hint(name))
     last = runs[0]
     began = moment(last["startTime"])
-    done = (_foreign(item, began) or _done(item, began) for item in resources)
     return Summary(
         view=StackView(stack=name, project_root=project_root, outputs=outputs),
         run=RUNS.get(last.get("kind", ""), str(last.get("kind"))),
         result=str(last.get("result", "")),
         seconds=round((moment(last["endTime"]) - began).total_seconds()) if last.get("endTime") else 0,
-        done=tuple(item for item in done if item is not None),
-        reason=reason if failed else "",
+        done=tuple(_done_by_note(note) if note else _done_by_time(resources, began)),
+        reason=reason,
     )
+
+
+def _is_of(note: RunNote, run: Mapping[str, Any]) -> bool:
+    return bool(run.get("endTime")) and note.is_of(moment(run["startTime"]), moment(run["endTime"]))
+
+
+def _done_by_note(note: RunNote) -> Iterator[Done]:
+    """What still stands after the run: `down` tells of its deletions itself."""
+    yield from (Done(each.resource, each.operation, each.changes) for each in note.done if each.operation != "delete")
+
+
+def _done_by_time(resources: Iterable[Mapping[str, Any]], began: datetime) -> Iterator[Done]:
+    """What the state says was changed since the run began, for a run that left no note."""
+    yield from (done for item in resources if (done := _foreign(item, began) or _done(item, began)) is not None)
 
 
 def _foreign(item: Mapping[str, Any], began: datetime) -> Done | None:

@@ -122,7 +122,7 @@ def test_findings_are_exit_code_2_only_where_asked(
 def test_drift_is_exit_code_2(
     brought_up: PulumiState, no_drift: list[Planned], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    no_drift.append(Planned("schema", "Schema", "update", (CHANGE,)))  # type: ignore[arg-type]
+    no_drift.append(Planned("schema", "Schema", "update", (CHANGE,)))
     code, found = answer(capsys, "status", "--stack", "test")
     assert code == 2
     assert found["drift"][0]["changes"] == [CHANGE]

@@ -92,7 +92,7 @@ def test_summary_of_containers_names_them_and_their_volumes(view: StackView, out
 
 
 def test_status_that_is_not_well_says_what_to_type() -> None:
-    drift = (Planned("schema", "Schema", "update", (CHANGE,)),)  # type: ignore[arg-type]
+    drift = (Planned("schema", "Schema", "update", (CHANGE,)),)
     text = shown(display.status, Status("dev", (DOWN,), FILE, drift, {}, (FINDING,)))
     for expected in (
         "✗ redis",
@@ -139,7 +139,7 @@ def _summary(view: StackView, *done: Done) -> Summary:
 
 
 def test_summary_shows_where_what_why_and_next(view: StackView, outputs: dict[str, Any]) -> None:
-    text = shown(display.summary, _summary(view, Done("schema", "create", (CHANGE,))))  # type: ignore[arg-type]
+    text = shown(display.summary, _summary(view, Done("schema", "create", (CHANGE,))))
     plain = " ".join(text.split())
     for expected in (
         "`up` succeeded in 7 s",
@@ -155,7 +155,7 @@ def test_summary_shows_where_what_why_and_next(view: StackView, outputs: dict[st
 
 
 def test_summary_fits_80_columns_but_for_paths(view: StackView) -> None:
-    text = shown(display.summary, _summary(view, Done("schema", "create", (CHANGE,) * 3)))  # type: ignore[arg-type]
+    text = shown(display.summary, _summary(view, Done("schema", "create", (CHANGE,) * 3)))
     assert [line for line in text.splitlines() if len(line) > 80 and "/" not in line] == []
 
 
@@ -164,7 +164,7 @@ def test_summary_of_a_run_that_changed_nothing(view: StackView) -> None:
 
 
 def test_summary_does_not_drown_in_changes(view: StackView) -> None:
-    text = shown(display.summary, _summary(view, Done("schema", "create", (CHANGE,) * 90)))  # type: ignore[arg-type]
+    text = shown(display.summary, _summary(view, Done("schema", "create", (CHANGE,) * 90)))
     assert f"and {90 - display.SHOWN_CHANGES} more" in text
     assert text.count("was missing") == display.SHOWN_CHANGES
 

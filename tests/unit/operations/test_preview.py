@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from infra.changes import ShownChange
 from infra.operations.preview import changes_in, name, planned
 
-CHANGE = {
+CHANGE: ShownChange = {
     "subject": "index public.idx_users_email",
     "action": "create",
     "reason": "is missing",

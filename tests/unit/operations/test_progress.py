@@ -79,6 +79,14 @@ def test_passing_words_and_warnings_are_told_and_errors_kept_for_the_end() -> No
     assert reporter.errors == ["no room"]
 
 
+def test_an_error_that_was_a_warning_when_the_run_looked_is_kept_all_the_same() -> None:
+    reporter = ProgressReporter()
+    for severity in ("warning", "error"):
+        reporter.lines_for(diagnostic_event("0001_baseline.sql: was edited", severity))
+    reporter.lines_for(step_event("resOpFailedEvent", "update", "Schema", "schema"))
+    assert (reporter.errors, reporter.failed) == (["0001_baseline.sql: was edited"], ["schema"])
+
+
 def test_what_is_at_work_is_named_until_it_ends() -> None:
     reporter = ProgressReporter()
     assert reporter.in_progress() == "waiting for Pulumi"

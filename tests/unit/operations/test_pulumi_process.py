@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from infra.operations import run_note
+from infra.operations.preview import Planned
+from tests.unit.operations.test_preview import CHANGE
 from tests.unit.operations.test_progress import diagnostic_event, step_event
 from tools.paths import ROOT
 
@@ -64,12 +67,35 @@ def test_a_failed_run_ends_with_its_own_errors_once(tmp_path: Path, environment:
     done = _run(environment)
     assert done.returncode == 255
     assert done.stderr == "circlepay: no room\n  -> make some\n"
-    note = tmp_path / ".circlepay" / "failure-local.txt"
-    assert note.read_text() == "no room\n  -> make some\n"
-    assert note.stat().st_mode & 0o777 == 0o600
+    assert reason(tmp_path) == "no room\n  -> make some"
+    assert run_note.path_of("local", tmp_path).stat().st_mode & 0o777 == 0o600
     _pulumi(tmp_path, "true")
     assert _run(environment).returncode == 0
-    assert not note.exists()
+    assert reason(tmp_path) == ""
+
+
+def test_a_run_notes_what_its_finished_steps_changed(tmp_path: Path, environment: dict[str, str]) -> None:
+    new = {"outputs": {"changes": [CHANGE]}}
+    events = [
+        step_event("resourcePreEvent", "update", "Schema", "begun", new=new),
+        step_event("resOutputsEvent", "update", "Schema", "schema", new=new),
+        step_event("resOutputsEvent", "update", "Access", "access", new={"outputs": {"changes": []}}),
+        step_event("resOutputsEvent", "same", "Server", "redis", new=new),
+    ]
+    (tmp_path / "events").write_text("\n".join(map(json.dumps, events)))
+    _pulumi(tmp_path, f"cat {tmp_path}/events")
+    _run(environment)
+    note = run_note.read("local", tmp_path)
+    assert note is not None
+    assert note.done == (Planned("schema", "Schema", "update", (CHANGE,)),)
+    assert note.began <= note.ended
+
+
+def reason(folder: Path) -> str:
+    """Why the last run failed, as it noted."""
+    note = run_note.read("local", folder)
+    assert note is not None
+    return note.reason
 
 
 def test_without_an_error_event_pulumis_own_words_are_told(tmp_path: Path, environment: dict[str, str]) -> None:
@@ -117,7 +143,7 @@ def test_an_engine_that_has_moved_is_looked_for_where_it_is_declared(
     assert done.returncode == 0
     assert "looking at the one that is declared now" in done.stderr
     assert len((tmp_path / "asked").read_text().splitlines()) == 2
-    assert not (tmp_path / ".circlepay").exists()
+    assert reason(tmp_path) == ""
 
 
 def test_an_engine_that_is_nowhere_is_told_once(tmp_path: Path, environment: dict[str, str]) -> None:

@@ -200,7 +200,7 @@ def test_env_file_that_was_edited_is_told(view: StackView, env_file: Path, line:
 def test_env_file_that_drifted_is_told(view: StackView, env_file: Path) -> None:
     def drift(subject: str, reason: str) -> list[Planned]:
         change = CHANGE | {"subject": subject, "action": "write", "reason": reason}
-        return [Planned("env-file", "EnvFile", "update", (change,))]  # type: ignore[arg-type]
+        return [Planned("env-file", "EnvFile", "update", (change,))]
 
     found = status.env_file_status(view, drift("env file", "has another content than declared"))
     assert (found.current, found.problem) == (False, "it has another content than declared")

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from infra.operations import summary
+from infra.operations import run_note, summary
+from infra.operations.preview import Planned
+from infra.operations.run_note import RunNote
 from infra.operations.stack import StackError
 from infra.operations.summary import moment, next_commands, summarize
 from tests.support.locations import container_location
@@ -157,27 +159,57 @@ def test_summarize_changes_nothing_it_was_given(outputs: dict[str, Any], tmp_pat
 FAILED = RUN | {"result": "failed"}
 
 
+def noted(began: str = "2026-01-02T03:04:04.7Z", ended: str = "2026-01-02T03:04:15.2Z", **more: Any) -> RunNote:
+    """What a run of `circlepay` left, by default RUN."""
+    return RunNote(moment(began), moment(ended), **more)
+
+
+def test_a_note_tells_apart_runs_that_end_and_begin_in_one_second(outputs: dict[str, Any], tmp_path: Path) -> None:
+    content = state(outputs, resource("changed-by-the-run-before", BEFORE, "2026-01-02T03:04:05.2Z", [CHANGE]))
+    changed = Planned("redis-volume", "Volume", "update", (CHANGE,))
+    assert [item.resource for item in summarize("test", tmp_path, content, [RUN], noted(done=(changed,))).done] == [
+        "redis-volume"
+    ]
+    assert summarize("test", tmp_path, content, [RUN], noted()).done == ()
+
+
+@pytest.mark.parametrize(
+    ("began", "ended"),
+    [("2026-01-02T03:03:50Z", "2026-01-02T03:04:05.9Z"), ("2026-01-02T03:04:16Z", "2026-01-02T03:04:20Z")],
+)
+def test_the_note_of_another_run_counts_for_nothing(
+    outputs: dict[str, Any], tmp_path: Path, began: str, ended: str
+) -> None:
+    content = state(outputs, resource("made", DURING, DURING, [CHANGE]))
+    found = summarize("test", tmp_path, content, [FAILED], noted(began, ended, reason="port 5432 is taken"))
+    assert (found.reason, [item.resource for item in found.done]) == ("", ["made"])
+
+
+def test_what_a_run_deleted_is_not_among_what_it_made(outputs: dict[str, Any], tmp_path: Path) -> None:
+    deleted = Planned("redis", "Container", "delete", (CHANGE,))
+    assert summarize("test", tmp_path, state(outputs), [RUN], noted(done=(deleted,))).done == ()
+
+
 def test_failed_run_says_why(outputs: dict[str, Any], tmp_path: Path) -> None:
-    found = summarize("test", tmp_path, state(outputs), [FAILED], "port 5432 is taken")
+    found = summarize("test", tmp_path, state(outputs), [FAILED], noted(reason="port 5432 is taken"))
     assert (found.result, found.reason) == ("failed", "port 5432 is taken")
     assert found.as_dict()["reason"] == "port 5432 is taken"
 
 
 def test_reason_of_before_is_not_told_of_a_run_that_succeeded(outputs: dict[str, Any], tmp_path: Path) -> None:
-    assert summarize("test", tmp_path, state(outputs), [RUN], "port 5432 is taken").reason == ""
+    assert summarize("test", tmp_path, state(outputs), [RUN], noted(reason="port 5432 is taken")).reason == ""
 
 
 def test_first_run_that_failed_says_why(tmp_path: Path) -> None:
     with pytest.raises(StackError, match="its last run failed: port 5432 is taken"):
-        summarize("test", tmp_path, state({}), [FAILED], "port 5432 is taken")
+        summarize("test", tmp_path, state({}), [FAILED], noted(reason="port 5432 is taken"))
 
 
 def test_reason_is_kept_by_the_run(pulumi_state: PulumiState, outputs: dict[str, Any]) -> None:
     pulumi_state.add_stack("test", outputs)
     pulumi_state.write_history("test", FAILED)
     assert summary.read("test", project_root=pulumi_state.project).reason == ""
-    (pulumi_state.project / ".circlepay").mkdir()
-    (pulumi_state.project / ".circlepay" / "failure-test.txt").write_text("port 5432 is taken\n")
+    run_note.write(noted(reason="port 5432 is taken"), "test", pulumi_state.project)
     assert summary.read("test", project_root=pulumi_state.project).reason == "port 5432 is taken"
 
 
