@@ -22,6 +22,7 @@ from infra.postgres import catalog, execution, migrations
 from infra.postgres.catalog import SCHEMA_SECTIONS
 from infra.postgres.connection import MAINTENANCE_DATABASE, connect, exclusive, reconnected
 from infra.postgres.facts import Catalog
+from infra.postgres.migration_sql import within_database
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -66,12 +67,16 @@ def replay(login: Login, declared: Sequence[migrations.Migration], *, cancelled:
         try:
             with connect(reconnected(login, name)) as connection:
                 nothing = catalog.parse({})
-                # What was applied is part of the schema, whatever there is to object to.
-                declared = [replace(migration, objection=None) for migration in declared]
+                declared = [_for_replay(migration) for migration in declared]
                 execution.run(connection, migrations.plan(nothing, declared), cancelled=cancelled)
                 return catalog.read_document(connection)
         finally:
             _drop_scratch_databases(maintenance)
+
+
+def _for_replay(migration: migrations.Migration) -> migrations.Migration:
+    """What was applied is part of the schema, whatever there is to object to; the rest of the server stays as it is."""
+    return replace(migration, text=within_database(migration.text), objection=None)
 
 
 def _create(maintenance: Connection, name: str) -> None:

@@ -52,6 +52,29 @@ _PSQL = {
     "\\connect": "remove it: a migration runs in the stack's database and in no other",
 }
 
+_SETTINGS = "set it in the stack's file under postgres (docs/settings.md), or leave it to whoever runs the server"
+_ROLES = (
+    "a migration may name postgres.applicationRole, which exists before it runs; other roles are made once per server by "
+    "whoever runs it, and rights of the application's role are declared by the project"
+)
+_ON_CLUSTER = r"(?:role|database|tablespace|subscription)"
+_CLUSTER_WIDE = {
+    r"(?:create|alter|drop) (?:role|user(?! mapping)|group)\b": _ROLES,
+    r"(?:grant|revoke) (?!.*\bon\b)": _ROLES,
+    r"(?:reassign|drop) owned\b": "name the objects; an owned object may lie in another database",
+    r"(?:create|alter|drop) database\b": _SETTINGS,
+    r"alter system\b": _SETTINGS,
+    r"(?:create|alter|drop) tablespace\b": "leave it to whoever runs the server, and name it as postgres.tablespace",
+    r"(?:create|alter|drop) subscription\b": "leave it to whoever runs the server: it holds a password and a slot elsewhere",
+    rf"(?:comment on|security label\b.* on) {_ON_CLUSTER}\b": "remove it: the comment is this project's mark",
+    r"(?:grant|revoke)\b.* on (?:database|tablespace|parameter)\b": "remove it: rights of roles are declared by the project",
+}
+"""What is not in one database: it would be run again in the scratch database of every clone, on the same server."""
+_IN_A_BODY = re.compile(
+    r"\b(?:(?:create|alter|drop)\s+(?:role|user(?!\s+mapping)|group|database|tablespace|subscription)|alter\s+system)\b",
+    re.IGNORECASE,
+)
+
 
 def objections(text: str, *, transactional: bool) -> Iterator[Objection]:
     """In the order of the text; what stands after one that is not `applicable` may be no SQL. transactional: as the file."""
@@ -125,3 +148,33 @@ def _of_statement(statement: Statement, *, transactional: bool) -> Iterator[Obje
             f"{statement.words[0].upper()} would end the transaction that the file shares with its record",
             "remove it, or begin the file with `-- transaction: none`",
         )
+    else:
+        yield from _of_cluster(statement)
+
+
+def within_database(text: str) -> str:
+    """The same without the statements that change the whole server, for a replay; every other character keeps its place."""
+    for item in read(text):
+        if isinstance(item, Statement) and _beyond_database(item):
+            blank = re.sub(r"[^\n]", " ", item.text)
+            text = text[: item.offset] + blank + text[item.offset + len(item.text) :]
+    return text
+
+
+def _beyond_database(statement: Statement) -> str:
+    """What is to be done instead; empty for a statement that stays in its database."""
+    said = " ".join(statement.words)
+    return next((hint for pattern, hint in _CLUSTER_WIDE.items() if re.match(pattern, said)), "")
+
+
+def _of_cluster(statement: Statement) -> Iterator[Objection]:
+    hint, words, offset = _beyond_database(statement), " ".join(statement.words), statement.offset
+    if not hint and statement.words[:1] == ("do",):
+        body = re.sub(r"--[^\r\n]*", lambda comment: " " * len(comment.group()), statement.text)
+        if match := _IN_A_BODY.search(body):
+            hint = _SETTINGS if match.group().lower().endswith(("database", "system")) else _ROLES
+            words, offset = match.group(), offset + match.start()
+    if hint:
+        named = " ".join(words.split()[:2]).upper()
+        cause = f"{named} changes the whole server, and a migration only its database"
+        yield Objection(offset, cause, hint, applicable=True)

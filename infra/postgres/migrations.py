@@ -53,9 +53,10 @@ CREATE TABLE IF NOT EXISTS circlepay.migrations (
 
 @dataclass(frozen=True)
 class Migration:
-    """One file. path: as shown in errors. sha256: of its bytes, hexadecimal. transactional: False with the opt-out.
+    """One file. path: as shown in errors. sha256: of its text, hexadecimal. transactional: False with the opt-out.
 
-    objection: why it must not be applied, where it has not been yet.
+    text: with `\\n` at the end of each line, however git has checked it out. objection: why it must not be applied, where
+    it has not been yet. former: what may have been recorded for it while the checksum was of the file's bytes.
     """
 
     version: int
@@ -65,6 +66,7 @@ class Migration:
     sha256: str
     transactional: bool = True
     objection: MigrationError | None = field(default=None, compare=False)
+    former: frozenset[str] = frozenset()
 
     @property
     def label(self) -> str:
@@ -144,12 +146,20 @@ def _parse(version: int, name: str, path: Path) -> Migration:
         if not found.applicable:
             raise error
         objection = objection or error
-    digest = hashlib.sha256(content).hexdigest()
-    return Migration(version, name, str(path), text, digest, transactional, objection)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return Migration(
+        version, name, str(path), text, digest, transactional, objection, _former(content, text) - {digest}
+    )
+
+
+def _former(content: bytes, text: str) -> frozenset[str]:
+    windows = text.replace("\n", "\r\n")
+    saved = (content, *(each.encode(encoding) for each in (text, windows) for encoding in ("utf-8", "utf-8-sig")))
+    return frozenset(hashlib.sha256(each).hexdigest() for each in saved)
 
 
 def _text(path: Path, content: bytes) -> str:
-    """Without the byte-order mark that some editors put first: it says how the file is encoded, and is no SQL."""
+    """Without what says how a file is saved and is no SQL: a byte-order mark at its beginning, CR at the end of lines."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -157,7 +167,7 @@ def _text(path: Path, content: bytes) -> str:
         raise MigrationError(_READ, f"{path}:{line}", f"is not UTF-8: {error.reason}", "save it as UTF-8") from None
     if "\0" in text:
         raise _error(path, text, text.index("\0"), "here is a NUL character, which no SQL can hold", "save it as UTF-8")
-    return text
+    return text.replace("\r\n", "\n")
 
 
 def _error(path: Path, text: str, offset: int, cause: str, hint: str) -> MigrationError:
@@ -191,7 +201,7 @@ def check(applied: Sequence[AppliedMigration], declared: Sequence[Migration]) ->
                 f"was never applied, although the later {label} was",
                 "a migration must get a version above every applied one: renumber it",
             )
-        if migration.sha256 != record.sha256 or migration.name != record.name:
+        if record.sha256 not in {migration.sha256, *migration.former} or migration.name != record.name:
             raise MigrationError(
                 "check the migrations",
                 migration.path,
@@ -219,7 +229,27 @@ def plan(catalog: Catalog, declared: Sequence[Migration]) -> list[Change]:
     """The record table, if it is missing, and every pending migration. Pure. Raises MigrationError as `check` does."""
     waiting = pending(catalog, declared)
     changes: list[Change] = [] if catalog.recorded else [record_table()]
+    changes += [
+        _record_again(declared[record.version - 1]) for record in catalog.migrations if _is_former(record, declared)
+    ]
     return changes + [_apply(migration) for migration in waiting]
+
+
+def _is_former(record: AppliedMigration, declared: Sequence[Migration]) -> bool:
+    return record.sha256 != declared[record.version - 1].sha256
+
+
+def _record_again(migration: Migration) -> Change:
+    from psycopg.sql import SQL, Literal
+
+    return Change(
+        subject=f"migration {migration.label}",
+        action="set",
+        reason="its checksum was recorded from a checkout with other line ends",
+        statement=SQL("UPDATE circlepay.migrations SET sha256 = {} WHERE version = {}").format(
+            Literal(migration.sha256), Literal(migration.version)
+        ),
+    )
 
 
 def record_table() -> Change:

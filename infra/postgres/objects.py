@@ -164,7 +164,7 @@ def _plan_existing(facts: Catalog, objects: DatabaseObjects, sections: Collectio
     if Section.SCHEMA in sections:
         waiting = adoption.preview(facts, objects.migrations, adopt=objects.database.adopt)
         changes += waiting
-        if known is not None and not waiting:
+        if known is not None and not any(change.action == "apply" for change in waiting):
             changes += schema.plan(facts, _schema(objects, known))
     if Section.ACCESS in sections:
         changes += roles.plan(facts, objects.role)

@@ -134,4 +134,6 @@ def test_migrations_recorded(catalog: Catalog, superuser: Connection) -> None:
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(files.read(path, follow=True)).hexdigest()
+    """Of its text: a checkout may end lines otherwise, and an editor may have put a byte-order mark first."""
+    text = files.read(path, follow=True).removeprefix(b"\xef\xbb\xbf")
+    return hashlib.sha256(text.replace(b"\r\n", b"\n")).hexdigest()

@@ -158,8 +158,39 @@ def test_other_tools_sections_are_refused_before_anything_is_applied(stage: Stag
 
 
 @pytest.mark.parametrize(
+    ("text", "place", "words"),
+    [
+        ("CREATE ROLE x;", "1:1", "CREATE ROLE"),
+        ("SELECT 1; ALTER /* now */ USER x SET work_mem = '1MB'", "1:11", "ALTER USER"),
+        ("DROP GROUP x", "1:1", "DROP GROUP"),
+        ("GRANT a, b TO c", "1:1", "GRANT A"),
+        ("REVOKE a FROM c", "1:1", "REVOKE A"),
+        ("GRANT CONNECT ON DATABASE circlepay_db TO x", "1:1", "GRANT CONNECT"),
+        ("ALTER SYSTEM SET work_mem = '1MB'", "1:1", "ALTER SYSTEM"),
+        ("CREATE DATABASE x", "1:1", "CREATE DATABASE"),
+        ("ALTER DATABASE circlepay_db SET search_path = x", "1:1", "ALTER DATABASE"),
+        ("CREATE TABLESPACE x LOCATION '/srv'", "1:1", "CREATE TABLESPACE"),
+        ("CREATE SUBSCRIPTION x CONNECTION '' PUBLICATION y", "1:1", "CREATE SUBSCRIPTION"),
+        ("REASSIGN OWNED BY x TO y", "1:1", "REASSIGN OWNED"),
+        ("COMMENT ON DATABASE circlepay_db IS 'mine'", "1:1", "COMMENT ON"),
+        ("DO $$\nBEGIN\n  -- create role\n  CREATE  ROLE x; END $$", "4:3", "CREATE ROLE"),
+    ],
+)
+def test_what_changes_the_whole_server_is_refused(tmp_path: Path, text: str, place: str, words: str) -> None:
+    (found,) = load(_folder(tmp_path, v0001_a=text))
+    assert found.objection is not None
+    assert found.objection.path.endswith(f"0001_a.sql:{place}")
+    assert found.objection.cause == f"{words} changes the whole server, and a migration only its database"
+    assert found.objection.hint
+
+
+@pytest.mark.parametrize(
     "text",
     [
+        "CREATE USER MAPPING FOR x SERVER y; GRANT SELECT ON t TO x; REVOKE ALL ON SCHEMA s FROM PUBLIC",
+        "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO x; COMMENT ON TABLE t IS 'x'",
+        "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$BEGIN CREATE ROLE x; END$$",
+        "DO $$BEGIN RAISE NOTICE 'users'; END$$; SELECT 'CREATE ROLE x'",
         "-- what was rolled back\nSELECT 1; -- scaling up and down",
         "SELECT '-- migrate:down', $$\n-- Down\n\\.\n$$, '\\c', E'\\n'",
         "SELECT a[1:n], b::text, c [lower :upper] FROM t",
@@ -174,11 +205,38 @@ def test_what_only_looks_like_it_is_accepted(tmp_path: Path, text: str) -> None:
 
 
 def test_an_applied_file_is_not_objected_to(stage: Stage, tmp_path: Path) -> None:
-    """A release before this one has run it whole, and it cannot be edited any more."""
-    files = _with(stage, tmp_path, "-- migrate:up\nCREATE TABLE x ();\n-- migrate:down\nDROP TABLE x;")
+    """A release before this one has run it whole, and it cannot be edited any more; the replay leaves the server alone."""
+    text = f"-- migrate:up\nCREATE TABLE x ();\n-- migrate:down\nDROP TABLE x; ALTER ROLE {stage.objects.role.name} NOLOGIN;"
+    files = _with(stage, tmp_path, text)
     insert = "INSERT INTO circlepay.migrations (version, name, sha256) VALUES (3, 'more', %s) RETURNING 1"
     stage.ask(insert, files[2].sha256)
     assert stage.apply(migrations=files).changes == ()
+
+
+def test_line_ends_and_a_byte_order_mark_change_neither_text_nor_checksum(tmp_path: Path) -> None:
+    found = []
+    for number, saved in enumerate(
+        (b"SELECT 1;\n\n-- x\n", b"SELECT 1;\r\n\r\n-- x\r\n", b"\xef\xbb\xbfSELECT 1;\n\n-- x\n")
+    ):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "0001_a.sql").write_bytes(saved)
+        found += load(folder)
+    assert len({(migration.text, migration.sha256) for migration in found}) == 1
+    assert found[0].sha256 == hashlib.sha256(b"SELECT 1;\n\n-- x\n").hexdigest()
+
+
+def test_a_checksum_of_another_checkout_is_accepted_and_recorded_anew(stage: Stage) -> None:
+    before = stage.objects.migrations[1].sha256
+    windows = (MIGRATIONS / "0002_transactions_currency_width.sql").read_bytes().replace(b"\n", b"\r\n")
+    update = "UPDATE circlepay.migrations SET sha256 = %s WHERE version = 2 RETURNING 1"
+    stage.ask(update, hashlib.sha256(windows).hexdigest())
+    stage.run("DROP INDEX idx_users_kyc_status")
+    assert mended(stage) == [
+        "set migration 0002_transactions_currency_width",
+        "create index public.idx_users_kyc_status",
+    ]
+    assert stage.ask("SELECT sha256 FROM circlepay.migrations WHERE version = 2") == before
 
 
 def test_the_checksum_of_all_changes_with_each(tmp_path: Path) -> None:
