@@ -83,6 +83,18 @@ def _rows(services: Services) -> list[tuple[int, ...]]:
         return [connection.execute(_COUNT.format(sql.Identifier(table))).fetchone() or (-1,) for table in tables]
 
 
+def _with_broken(services: Services, name: str) -> checks.Report:
+    """The report of a stack with one promise broken."""
+    broken, mended = BREAKAGES[name]
+    with live_servers.connect(services.postgres) as connection:
+        connection.execute(broken.encode())
+        try:
+            report = checks.run(Environment(services.values()))
+        finally:
+            connection.execute(mended.encode())
+    return report
+
+
 def test_everything_is_proved_and_nothing_is_left_behind(services: Services) -> None:
     report = checks.run(Environment(services.values()))
     assert _failed(report) == {}
@@ -94,13 +106,7 @@ def test_everything_is_proved_and_nothing_is_left_behind(services: Services) -> 
 
 @pytest.mark.parametrize("name", BREAKAGES)
 def test_broken_promise_is_told(services: Services, name: str) -> None:
-    broken, mended = BREAKAGES[name]
-    with live_servers.connect(services.postgres) as connection:
-        connection.execute(broken.encode())
-        try:
-            report = checks.run(Environment(services.values()))
-        finally:
-            connection.execute(mended.encode())
+    report = _with_broken(services, name)
     assert name in _failed(report)
     assert not report.passed
     assert _rows(services) == [(0,)] * 4
@@ -108,24 +114,12 @@ def test_broken_promise_is_told(services: Services, name: str) -> None:
 
 
 def test_too_narrow_currency_is_the_documented_failure(services: Services) -> None:
-    broken, mended = BREAKAGES["transactions"]
-    with live_servers.connect(services.postgres) as connection:
-        connection.execute(broken.encode())
-        try:
-            failed = _failed(checks.run(Environment(services.values())))
-        finally:
-            connection.execute(mended.encode())
+    failed = _failed(_with_broken(services, "transactions"))
     assert "value too long for type character varying(3)" in failed["transactions"]
 
 
 def test_one_broken_table_hides_no_other(services: Services) -> None:
-    broken, mended = BREAKAGES["kyc documents"]
-    with live_servers.connect(services.postgres) as connection:
-        connection.execute(broken.encode())
-        try:
-            report = checks.run(Environment(services.values()))
-        finally:
-            connection.execute(mended.encode())
+    report = _with_broken(services, "kyc documents")
     assert set(_failed(report)) == {"kyc documents", "kyc_documents.updated_at"}
 
 

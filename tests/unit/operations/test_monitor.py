@@ -112,6 +112,16 @@ def _session(servers: Servers, *statements: str) -> Iterator[psycopg.Connection]
         connection.rollback()
 
 
+@contextmanager
+def _changed(servers: Servers, change: str, undo: str) -> Iterator[None]:
+    with live_servers.connect(servers.postgres) as connection:
+        connection.execute(change.encode())
+        try:
+            yield
+        finally:
+            connection.execute(undo.encode())
+
+
 def test_active_connections_count_running_statements(view: StackView, servers: Servers) -> None:
     assert rows(view, "active_connections") == [{"active": 0}]
     with _session(servers, "SELECT 1") as connection:
@@ -132,12 +142,8 @@ def test_connections_are_counted_against_what_is_usable(view: StackView, servers
 
 
 def test_table_sizes_work_on_names_in_mixed_case(view: StackView, servers: Servers) -> None:
-    with live_servers.connect(servers.postgres) as connection:
-        connection.execute('CREATE TABLE "Odd Name" (id int PRIMARY KEY)')
-        try:
-            found = {row["table"] for row in rows(view, "table_sizes")}
-        finally:
-            connection.execute('DROP TABLE "Odd Name"')
+    with _changed(servers, 'CREATE TABLE "Odd Name" (id int PRIMARY KEY)', 'DROP TABLE "Odd Name"'):
+        found = {row["table"] for row in rows(view, "table_sizes")}
     assert {"users", "wallets", "transactions", "kyc_documents", "Odd Name"} <= found
 
 
@@ -179,22 +185,14 @@ def test_redundant_indexes_are_the_nine(view: StackView) -> None:
     ],
 )
 def test_index_that_differs_in_kind_is_not_redundant(view: StackView, servers: Servers, definition: str) -> None:
-    with live_servers.connect(servers.postgres) as connection:
-        connection.execute(definition.encode())
-        try:
-            found = {row["index"] for row in rows(view, "redundant_indexes")}
-        finally:
-            connection.execute("DROP INDEX odd")
+    with _changed(servers, definition, "DROP INDEX odd"):
+        found = {row["index"] for row in rows(view, "redundant_indexes")}
     assert "odd" not in found
 
 
 def test_twin_indexes_are_listed_once(view: StackView, servers: Servers) -> None:
-    with live_servers.connect(servers.postgres) as connection:
-        connection.execute("CREATE INDEX twin ON users (kyc_status)")
-        try:
-            found = {row["index"]: row["covered_by"] for row in rows(view, "redundant_indexes")}
-        finally:
-            connection.execute("DROP INDEX twin")
+    with _changed(servers, "CREATE INDEX twin ON users (kyc_status)", "DROP INDEX twin"):
+        found = {row["index"]: row["covered_by"] for row in rows(view, "redundant_indexes")}
     assert found["twin"] == "idx_users_kyc_status"
     assert "idx_users_kyc_status" not in found
 
@@ -244,12 +242,9 @@ def _ignore_timeout(connection: psycopg.Connection) -> None:
 
 
 def test_sequence_use_is_measured_against_the_column(view: StackView, servers: Servers) -> None:
-    with live_servers.connect(servers.postgres) as connection:
-        connection.execute("SELECT setval('transactions_id_seq', 1073741824)")
-        try:
-            found = {row["sequence"]: row for row in rows(view, "sequence_use")}
-        finally:
-            connection.execute("SELECT setval('transactions_id_seq', 1, false)")
+    half, none = "SELECT setval('transactions_id_seq', 1073741824)", "SELECT setval('transactions_id_seq', 1, false)"
+    with _changed(servers, half, none):
+        found = {row["sequence"]: row for row in rows(view, "sequence_use")}
     assert found["transactions_id_seq"]["percent_used"] == 50
     assert found["transactions_id_seq"]["used_by"] == "transactions.id"
     assert found["transactions_id_seq"]["limit"] == 2**31 - 1
@@ -257,23 +252,16 @@ def test_sequence_use_is_measured_against_the_column(view: StackView, servers: S
 
 
 def test_wide_sequence_behind_a_narrow_column_is_measured_against_the_column(view: StackView, servers: Servers) -> None:
-    with live_servers.connect(servers.postgres) as connection:
-        connection.execute("CREATE TABLE narrow (id smallint)")
-        connection.execute("CREATE SEQUENCE wide AS bigint OWNED BY narrow.id")
-        try:
-            found = {row["sequence"]: row["limit"] for row in rows(view, "sequence_use")}
-        finally:
-            connection.execute("DROP TABLE narrow")
+    made = "CREATE TABLE narrow (id smallint); CREATE SEQUENCE wide AS bigint OWNED BY narrow.id"
+    with _changed(servers, made, "DROP TABLE narrow"):
+        found = {row["sequence"]: row["limit"] for row in rows(view, "sequence_use")}
     assert found["wide"] == 2**15 - 1
 
 
 def test_replication_slot_that_nobody_uses_is_shown(view: StackView, servers: Servers) -> None:
-    with live_servers.connect(servers.postgres) as connection:
-        connection.execute("SELECT pg_create_physical_replication_slot('lost', true)")
-        try:
-            found = rows(view, "replication_slots")
-        finally:
-            connection.execute("SELECT pg_drop_replication_slot('lost')")
+    made, dropped = "pg_create_physical_replication_slot('lost', true)", "pg_drop_replication_slot('lost')"
+    with _changed(servers, f"SELECT {made}", f"SELECT {dropped}"):
+        found = rows(view, "replication_slots")
     assert [(row["slot_name"], row["active"]) for row in found] == [("lost", False)]
 
 

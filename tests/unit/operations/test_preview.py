@@ -35,21 +35,21 @@ def test_change_is_listed_once(operation: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("operation", ["same", "read", "refresh"])
-def test_what_changes_nothing_is_left_out(operation: str) -> None:
-    assert planned([event(operation, [CHANGE])]) == []
-
-
-def test_update_only_because_of_what_comes_before_is_left_out() -> None:
-    assert planned([event("update", which="resourcePreEvent"), event("update", [])]) == []
-
-
-def test_update_that_failed_in_the_preview_is_kept() -> None:
-    assert [item.operation for item in planned([event("update", which="resourcePreEvent")])] == ["update"]
-
-
-def test_creation_is_kept_even_without_changes() -> None:
-    assert [item.operation for item in planned([event("create", [])])] == ["create"]
+@pytest.mark.parametrize(
+    ("events", "kept"),
+    [
+        *([[event(operation, [CHANGE])], []] for operation in ("same", "read", "refresh")),
+        *([[event("create", kind=f"pulumi:{kind}")], []] for kind in ("providers:docker", "providers:circlepay")),
+        ([event("create", kind="pulumi:pulumi:Stack")], []),
+        ([event("update", which="resourcePreEvent"), event("update", [])], []),  # only because of what comes before it
+        ([event("update", which="resourcePreEvent")], ["update"]),  # it failed in the preview
+        ([event("create", [])], ["create"]),
+        ([{"preludeEvent": {}}, {"diagnosticEvent": {"message": "x"}}], []),
+        ([], []),
+    ],
+)
+def test_what_changes_nothing_is_left_out(events: list[dict[str, Any]], kept: list[str]) -> None:
+    assert [item.operation for item in planned(events)] == kept
 
 
 CONTAINER = "docker:index/container:Container"
@@ -88,20 +88,10 @@ def test_replacement_of_ours_keeps_its_changes() -> None:
     assert [(item.operation, item.changes) for item in found] == [("replace", (CHANGE,))]
 
 
-@pytest.mark.parametrize("kind", ["pulumi:providers:docker", "pulumi:pulumi:Stack", "pulumi:providers:circlepay"])
-def test_stack_and_provider_are_left_out(kind: str) -> None:
-    assert planned([event("create", kind=kind)]) == []
-
-
 def test_deleted_resource_has_no_new_state() -> None:
     deleted = event("delete")
     deleted["resOutputsEvent"]["metadata"]["new"] = None
     assert [(item.operation, item.changes) for item in planned([deleted])] == [("delete", ())]
-
-
-@pytest.mark.parametrize("other", [[], [{"preludeEvent": {}}], [{"diagnosticEvent": {"message": "x"}}]])
-def test_other_events_say_nothing(other: list[dict[str, Any]]) -> None:
-    assert planned(other) == []
 
 
 @pytest.mark.parametrize("value", [None, "04da6b54-80e4-46f7-96ec-b56ff0331ba9", {}])

@@ -22,20 +22,15 @@ from infra.settings.loading import load, parse
 from infra.settings.model import Environment, Settings, Target, unsupported_target_message
 from infra.settings.problems import fields, group_of
 from tests.support.field_constraints import constraints
+from tests.unit.settings.conftest import CIRCLE, LOGIN, STRONG, refused
 
 ROOT = Path(__file__).resolve().parents[3]
-STRONG = "k7#Vq2!xTz9@Lm4$Rw8^Yb3&Nc6*Hd1("
-CIRCLE = {
-    "circleSandboxApiKey": "TEST_API_KEY:9f1c27aa:0b7d3e55c1",
-    "circleEntitySecret": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-}
 
 TOO_LARGE = 2147483648
 IDENTIFIERS = ("superuser", "database", "tablespace", "applicationRole")
 MEMORY = ("postgresMemory", "redisMemory")
 CPUS = ("postgresCpus", "redisCpus")
 PIDS = ("postgresPids", "redisPids")
-LOGIN = {"address": "registry.example.com", "username": "deploy", "password": "token"}
 SECRETS = (
     "postgres.superuserPassword",
     "postgres.applicationPassword",
@@ -183,12 +178,6 @@ WRONG: dict[tuple[str, str], tuple[Any, str]] = {
 """(setting, what limits it) -> a wrong value, and a part of the message that says what would be right."""
 
 NAMED_LIMITS = {Ge: "least", Gt: "above", Le: "most", MinLen: "shortest", MaxLen: "longest"}
-
-
-def refused(stack: str, raw: dict[str, Any]) -> SettingsError:
-    with pytest.raises(SettingsError) as caught:
-        parse(stack, raw)
-    return caught.value
 
 
 def nested(path: str, value: Any) -> dict[str, Any]:

@@ -7,17 +7,11 @@ from typing import Any
 import pytest
 from pydantic.fields import FieldInfo
 
-from infra.errors import SettingsError
 from infra.settings.loading import parse
 from infra.settings.model import Settings
 from infra.settings.problems import fields
 from tests.support.field_constraints import constraints
-
-
-def refused(stack: str, raw: dict[str, Any]) -> SettingsError:
-    with pytest.raises(SettingsError) as caught:
-        parse(stack, raw)
-    return caught.value
+from tests.unit.settings.conftest import refused
 
 
 def test_everything_wrong_is_listed_at_once() -> None:
