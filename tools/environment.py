@@ -38,9 +38,10 @@ def prepared(*, toolchain: bool = True) -> dict[str, str]:
 
 
 def exports(environment: dict[str, str]) -> str:
-    """Shell lines that set what differs from the current environment."""
+    """Shell lines that set what differs from the current environment, and unset what does not belong in it."""
+    unset = [f"unset {name}" for name in python_environment.UNWANTED if name in os.environ.keys() - environment.keys()]
     changed = {name: value for name, value in sorted(environment.items()) if os.environ.get(name) != value}
-    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in changed.items())
+    return "\n".join([*unset, *(f"export {name}={shlex.quote(value)}" for name, value in changed.items())])
 
 
 def restore_interrupts() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import quote
 
 ROOT = Path(__file__).resolve().parent.parent
 VIRTUAL_ENVIRONMENT = ROOT / ".venv"
@@ -27,3 +28,8 @@ def make_private(folder: Path) -> Path:
     """The folder, made with mode 0700 where it is missing."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
+
+
+def backend_url(folder: Path) -> str:
+    """The URL of a folder that Pulumi keeps its state in; `%`, `#` and `?` have a meaning in one."""
+    return f"file://{quote(str(folder))}"

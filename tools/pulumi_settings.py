@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from tools.paths import CLONE_STATE, ROOT, cache, make_private
+from tools.paths import CLONE_STATE, ROOT, backend_url, cache, make_private
 from tools.running import ToolError
 
 STATE = CLONE_STATE / "state"
@@ -28,7 +28,7 @@ def variables(environment: Mapping[str, str], stack: str, *, own_build: bool) ->
     if _needs_backend(environment, stack):
         make_private(CLONE_STATE)
         make_private(STATE)
-        added["PULUMI_BACKEND_URL"] = f"file://{STATE}"
+        added["PULUMI_BACKEND_URL"] = backend_url(STATE)
     if "PULUMI_CONFIG_PASSPHRASE" not in environment and "PULUMI_CONFIG_PASSPHRASE_FILE" not in environment:
         added["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(_passphrase(stack))
     if own_build:

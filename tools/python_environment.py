@@ -8,6 +8,7 @@ import shutil
 import ssl
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from tools import bootstrap_uv
@@ -53,8 +54,11 @@ def install_group(group: str, folder: Path) -> None:
     )
 
 
-UNWANTED = ("PYTHONHOME", "PYTHONDONTWRITEBYTECODE")
-"""The first points Python elsewhere; with the second every `up` compiles what it imports, four times over."""
+UNWANTED = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONDONTWRITEBYTECODE")
+"""These point Python elsewhere; with the last one every `up` compiles what it imports, four times over."""
+PROXIES = ("http_proxy", "https_proxy", "grpc_proxy", "all_proxy")
+NO_PROXY = ("no_proxy", "NO_PROXY", "no_grpc_proxy")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def environment() -> dict[str, str]:
@@ -65,7 +69,15 @@ def environment() -> dict[str, str]:
     own = [str(VIRTUAL_ENVIRONMENT / "bin"), str(PROGRAMS)]
     others = [part for part in variables.get("PATH", os.defpath).split(os.pathsep) if part not in own]
     variables["PATH"] = os.pathsep.join([*own, *others])
-    return variables
+    return variables | _without_proxy_on_loopback(variables)
+
+
+def _without_proxy_on_loopback(variables: Mapping[str, str]) -> dict[str, str]:
+    """Where there is a proxy: gRPC asks it for Pulumi's own addresses on loopback too, unless told otherwise."""
+    if not any(name.lower() in PROXIES for name in variables):
+        return {}
+    kept = dict.fromkeys(part for name in NO_PROXY for part in variables.get(name, "").split(",") if part)
+    return dict.fromkeys(NO_PROXY, ",".join(dict.fromkeys([*kept, *LOOPBACK])))
 
 
 def find_uv() -> str:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from infra import files
 from infra.operations import state_file
 from infra.targets.location import clone_id
-from tools.paths import CLONE_STATE, ROOT, VIRTUAL_ENVIRONMENT, cache
+from tools.paths import CLONE_STATE, ROOT, VIRTUAL_ENVIRONMENT, backend_url, cache
 from tools.pulumi import docker_plugin
 from tools.pulumi_settings import STATE, home
 from tools.running import ToolError, say
@@ -185,7 +185,7 @@ def take_down(stack: str) -> None:
     """Stop a stack's servers and delete their data, by Pulumi."""
     say(f"taking down stack {stack}")
     environment = dict(os.environ) | {"STACK": stack, "DATA": "delete", "CONFIRM": "delete"}
-    environment["PULUMI_BACKEND_URL"] = f"file://{STATE}"
+    environment["PULUMI_BACKEND_URL"] = backend_url(STATE)
     environment.pop("PULUMI_STACK", None)
     argv = [str(ROOT / "tools" / "environment.sh"), "circlepay", "down"]
     if subprocess.run(argv, cwd=ROOT, env=environment, check=False).returncode != 0:

@@ -15,6 +15,7 @@ from typing import Any
 from infra import files
 from infra.targets import foreign, target
 from infra.targets.location import Location
+from tools.paths import backend_url
 
 LOCATIONS = frozenset(f"circlepay:index:{kind}" for kind in ("ServerLocation", "ServerFolder", "ContainerPlace"))
 """The type of a server's location, and those that earlier releases had for it."""
@@ -29,7 +30,7 @@ Deployment = Mapping[str, Any]
 def path_of(stack: str, project_root: Path) -> Path | None:
     """Where the stack's state is or would be; None where Pulumi keeps it elsewhere."""
     backend = project_root / ".circlepay" / "state"
-    if os.environ.get("PULUMI_BACKEND_URL") != f"file://{backend}":
+    if os.environ.get("PULUMI_BACKEND_URL") != backend_url(backend):
         return None
     return backend / ".pulumi" / "stacks" / "circlepay" / f"{stack}.json"
 

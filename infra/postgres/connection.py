@@ -6,6 +6,7 @@ printed alike.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,9 +32,8 @@ LOCK_KEY = 0x636972636C650001
 
 _LOCK_POLL = 0.05
 
-_SAID = {"hostaddr": "", "sslmode": "prefer", "gssencmode": "disable", "target_session_attrs": "any"}
-"""Explicit in every session, so that the user's PG* environment variables have no effect: PGHOSTADDR would send a login,
-and its password, to another server than the requested one."""
+_SAID = {"gssencmode": "disable", "client_encoding": "UTF8"}
+"""Explicit in every session: asking for Kerberos takes time, and statements are sent as UTF-8."""
 
 
 class NoAnswer(ServerError):  # noqa: N818 - a state of the server, not a mistake in the code
@@ -56,6 +56,7 @@ def open_session(
     import psycopg
     from psycopg.conninfo import conninfo_to_dict
 
+    forget_user_defaults()
     said: dict[str, Any] = {
         **_SAID,
         "options": " ".join(f"-c {name}={value}" for name, value in (settings or {}).items()),
@@ -65,6 +66,15 @@ def open_session(
         **parameters,
     }
     return psycopg.connect(autocommit=True, **said)
+
+
+def forget_user_defaults() -> None:
+    """Takes libpq's variables out of this process's environment, where an explicit parameter cannot outweigh all of them.
+
+    PGHOSTADDR would send a login, and its password, to another server than the requested one; PGTZ outweighs `options`.
+    """
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
 
 
 def _named(login: Login) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import yaml
 
 from infra.operations.state_file import repair
 from infra.targets.docker.engine import locate
+from tools.paths import backend_url
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 COPIED = (
@@ -81,7 +82,9 @@ class Clone:
         put_files: Callable[[Path], None] = put_project,
     ) -> Clone:
         """A clone below `folder` with a state backend and a passphrase of its own. put_files: puts its files there."""
-        root = folder / f"clone-{secrets.token_hex(3)}"
+        # What has a meaning in URLs and to pytest and shells; the last release knows only plain ones.
+        name = "clone-%41 #[x]" if put_files is put_project else "clone"
+        root = folder / f"{name}-{secrets.token_hex(3)}"
         root.mkdir(mode=0o755)
         put_files(root)
         (root / ".venv").symlink_to(PROJECT_ROOT / ".venv")
@@ -106,7 +109,7 @@ class Clone:
             **kept,
             "PATH": f"{self.root / '.venv' / 'bin'}:{self.root / 'tools' / 'bin'}:{os.environ['PATH']}",
             "PYTHONPATH": str(self.root),  # the environment is this checkout's, the code is the clone's
-            "PULUMI_BACKEND_URL": f"file://{self.root / '.circlepay' / 'state'}",
+            "PULUMI_BACKEND_URL": backend_url(self.root / ".circlepay" / "state"),
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.root / ".circlepay" / "passphrase"),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",

@@ -60,11 +60,11 @@ def main() -> int:
 def arguments(junit: str | None, more: Iterable[str] = ()) -> list[str]:
     """pytest's arguments: no assertion rewriting (its introspection could print secrets), no capture, no cache.
 
-    junit: path of the report. more: folders of further checks.
+    junit: path of the report. more: folders of further checks. Relative to where this runs, the project's root: in what is
+    asked for, pytest takes a bracket in a path for the name of a case.
     """
     options = [
-        str(FOLDER),
-        *more,
+        *(os.path.relpath(folder) for folder in (str(FOLDER), *more)),
         "-c",
         str(FOLDER / "pytest.ini"),
         "--rootdir",

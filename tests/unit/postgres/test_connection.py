@@ -44,6 +44,10 @@ def misleading(monkeypatch: pytest.MonkeyPatch) -> None:
         "PGOPTIONS": "-c search_path=elsewhere",
         "PGSSLMODE": "require",
         "PGTARGETSESSIONATTRS": "standby",
+        "PGREQUIREAUTH": "password",
+        "PGCLIENTENCODING": "EUC_KR",
+        "PGTZ": "Asia/Seoul",
+        "PGDATESTYLE": "German",
     }.items():
         monkeypatch.setenv(name, value)
 
@@ -51,7 +55,12 @@ def misleading(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("misleading")
 def test_the_environment_has_no_say(stage: Stage) -> None:
     with connect(stage.login) as connection:
-        assert connection.execute("SELECT current_setting('search_path')").fetchone() == ("public",)
+        shown = [
+            connection.execute(f"SHOW {name}".encode()).fetchone() for name in ("search_path", "timezone", "datestyle")
+        ]
+        # Sent as it stands in a file: read in another encoding it would be another text, or none.
+        korean = connection.execute("SELECT length('서클페이')".encode()).fetchone()
+    assert (shown, korean) == ([("public",), ("UTC",), ("ISO, MDY",)], (4,))
 
 
 @pytest.mark.usefixtures("misleading")

@@ -85,11 +85,13 @@ def test_circlepay_without_an_environment_says_what_makes_it(tmp_path: Path) -> 
     assert "`tools/environment.sh circlepay`" in done.stderr
 
 
-def test_exported_lines_survive_a_shell() -> None:
+def test_exported_lines_survive_a_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONHOME", "/elsewhere")
     lines = environment.exports({"ODD": "a 'b' $(c)\nd", "PATH": os.environ["PATH"]})
     assert "PATH" not in lines
     told = subprocess.run(["sh", "-c", f'{lines}\nprintf %s "$ODD"'], capture_output=True, text=True, check=True)
     assert told.stdout == "a 'b' $(c)\nd"
+    assert "unset PYTHONHOME" in lines
 
 
 @pytest.mark.parametrize(("version", "status"), [("Python 3.9.2", 1), ("", 127)])

@@ -98,3 +98,22 @@ def test_its_programs_come_first_and_once(clone: Path, monkeypatch: pytest.Monke
     variables = python_environment.environment()
     assert variables["PATH"].split(os.pathsep) == [*own, "/usr/bin", "/bin"]
     assert not variables.keys() & set(python_environment.UNWANTED)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({}, None),
+        ({"http_proxy": "http://192.0.2.1:1"}, "127.0.0.1,localhost,::1"),
+        ({"HTTPS_PROXY": "http://192.0.2.1:1", "no_proxy": "inside,localhost"}, "inside,localhost,127.0.0.1,::1"),
+    ],
+)
+def test_no_proxy_is_asked_for_loopback(
+    given: dict[str, str], kept: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if "proxy" in name.lower()]:
+        monkeypatch.delenv(name)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    variables = python_environment.environment()
+    assert [variables.get(name) for name in python_environment.NO_PROXY] == [kept] * 3
