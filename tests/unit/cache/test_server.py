@@ -22,7 +22,7 @@ from infra.errors import ServerError, TargetError
 from infra.settings.model import RedisSettings
 from infra.targets.processes.placement import Placement
 from infra.targets.spec import CredentialsRefused, ServerSpec
-from tests.support.placements import Stage, staged
+from tests.support.placements import Stage, kill_server, staged
 
 DEBIAN = "/usr/bin"
 EVERY_CHARACTER = "".join(character for character in string.printable if character.isprintable() and character != " ")
@@ -158,6 +158,18 @@ def test_a_live_setting_is_only_written_and_the_log_file_restarts(stage: Stage) 
     other = spec(maxmemory="1gb", logfile=str(place.sub("logs") / "other.log"))
     assert [change.action for change in stage.apply(place, other, SECRETS)] == ["write", "restart"]
     assert (place.sub("logs") / "other.log").exists()
+
+
+@every_server
+def test_kill_9_and_at_once_another_up(stage: Stage, binaries: str) -> None:
+    place = up(stage, binaries)
+    with client(place) as cache:
+        cache.set("kept", "yes")
+        cache.save()
+    kill_server(place)
+    stage.apply(place, spec(), SECRETS, binaries)
+    with client(place) as cache:
+        assert cache.get("kept") == "yes"
 
 
 def test_a_configuration_it_cannot_start_with_is_shown_without_the_password(stage: Stage) -> None:

@@ -185,6 +185,28 @@ def test_removal_takes_only_ours(path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.skipif(os.geteuid() != 0 or not Path("/usr/bin/mount").exists(), reason="mounting needs root")
+def test_a_full_disk_leaves_the_previous_file(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(disk)], check=False, capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"this machine lets nobody mount: {mounted.stderr.strip()}")
+    try:
+        path = disk / ".env.local"
+        publish(path, TEXT)
+        with pytest.raises(OSError, match="No space"):
+            (disk / "filler").write_bytes(b"x" * 65536)
+        with pytest.raises(PublishError, match="No space left on device"):
+            publish(path, NEXT)
+        assert path.read_text() == TEXT
+        assert not (disk / ".env.local.partial").exists()
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
 WRITER = """
 import sys
 from pathlib import Path

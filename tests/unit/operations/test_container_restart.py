@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from infra.errors import TargetError
-from infra.operations import restart
+from infra.operations import restart, status
 from infra.operations.stack import StackView
 from tests.support import container_product, engine
 from tests.unit.operations.conftest import PulumiState, Stage, container_outputs, server_resource
@@ -71,3 +71,19 @@ def test_somebody_elses_container_is_left_alone(stage: Stage, view: StackView) -
         with pytest.raises(TargetError, match="it belongs to another owner"):
             _restart(view)
         assert stage.api.inspect_container(foreign)["State"]["Status"] == "created"
+
+
+@pytest.mark.parametrize("by_hand", ["pause", "kill"])
+def test_restart_starts_what_does_not_run(stage: Stage, view: StackView, by_hand: str) -> None:
+    getattr(stage.api, by_hand)(stage.parts.container)
+    _restart(view)
+    assert status.server_status(view, "redis").authenticating
+
+
+def test_restart_takes_the_settings_of_the_last_up(stage: Stage, view: StackView, pulumi_state: PulumiState) -> None:
+    pulumi_state.pulumi("stack", "rm", "--yes", "--force", "test")
+    other = container_product.spec(databases=3)
+    pulumi_state.add_stack("test", container_outputs(stage), [server_resource("redis", other, stage.location)])
+    _restart(view)
+    with _client(stage) as client:
+        assert client.config_get("databases") == {"databases": "3"}

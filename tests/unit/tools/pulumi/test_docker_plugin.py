@@ -12,6 +12,7 @@ import pytest
 from tools import go
 from tools.paths import ROOT
 from tools.pulumi import docker_plugin
+from tools.running import ToolError
 
 FAKE_GO = """#!/bin/sh
 case $1 in
@@ -174,6 +175,13 @@ def test_another_home_gets_the_same_program(machine: Machine) -> None:
     assert machine.asked().count("go build") == 1
     assert docker_plugin.installed(other) == other / "plugins" / docker_plugin.FOLDER_NAME
     assert (other / "plugins" / docker_plugin.FOLDER_NAME / machine.program.name).resolve() == machine.program.resolve()
+
+
+def test_a_failed_build_leaves_no_plugin(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_ERROR", "undefined: Everything")
+    with pytest.raises(ToolError, match="undefined: Everything"):
+        machine.prepare()
+    assert not machine.plugin.exists()
 
 
 def test_it_is_the_version_that_the_python_package_asks_for() -> None:
