@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra.endpoint import Login
 from infra.errors import ServerError
+from infra.postgres.patience import LOCK_TRY
 
 if TYPE_CHECKING:
     import threading
@@ -87,7 +88,7 @@ def _named(login: Login) -> dict[str, Any]:
     }
 
 
-def connect(login: Login, *, lock_timeout: float = 10.0, statement_timeout: float = 600.0) -> Connection:
+def connect(login: Login, *, lock_timeout: float = LOCK_TRY, statement_timeout: float = 600.0) -> Connection:
     """A session in autocommit. Timeouts in seconds. Raises ServerError, or NoAnswer; never shows the password."""
     import psycopg
 
@@ -102,6 +103,8 @@ def connect(login: Login, *, lock_timeout: float = 10.0, statement_timeout: floa
         "timezone": "UTC",
         "standard_conforming_strings": "on",
         "default_transaction_read_only": "off",
+        # A session that holds the advisory lock is idle while another one works.
+        "idle_session_timeout": 0,
         "jit": "off",
     }
     try:

@@ -1,5 +1,7 @@
 """Runs changes on a PostgreSQL server: in one transaction where that is possible, interruptible, never half applied.
 
+Locks are waited for in short tries (see `patience`): a transaction that waits in vain is rolled back, and begun again.
+
 Statements that may run in a transaction are sent as one query, so a hundred of them cost one round trip. When the query
 fails, everything is rolled back; it is then run again statement by statement in a transaction that is always rolled
 back, only to find out which statement failed.
@@ -11,10 +13,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING, NoReturn
 
 from infra.changes import Change, Finding
 from infra.errors import CatalogError, CirclePayError, MigrationError
+from infra.postgres.patience import CONCURRENTLY, patiently
 from infra.postgres.statements import Statement, line_and_column, split
 
 if TYPE_CHECKING:
@@ -52,69 +57,77 @@ def joined(parts: Sequence[Composable]) -> Composable:
     return SQL("\n;\n").join(parts)
 
 
-def run(connection: Connection, changes: Sequence[Change], *, cancelled: threading.Event) -> None:
+def run(connection: Connection, changes: Sequence[Change], *, cancelled: threading.Event, wait: float = 10.0) -> None:
     """Runs all of `changes` in order. Consecutive transactional changes share one transaction.
 
-    Raises MigrationError (with file:line:column) or CatalogError; the failed statement's transaction is rolled back.
+    wait: seconds until a lock that another session holds is an error. Raises MigrationError (with file:line:column) or
+    CatalogError; the failed statement's transaction is rolled back.
     """
     with _interrupted_by(cancelled, connection):
         for transactional, group in _groups(changes):
             _stop_if(cancelled)
             if transactional:
-                _run_together(connection, group)
+                _run_together(connection, group, cancelled, wait)
             else:
-                _run_alone(connection, group[0])
+                _run_alone(connection, group[0], cancelled, wait)
 
 
 def repair(
-    connection: Connection, changes: Sequence[Change], *, cancelled: threading.Event
+    connection: Connection, changes: Sequence[Change], *, cancelled: threading.Event, wait: float = 10.0
 ) -> tuple[list[Change], list[Finding]]:
     """Runs changes, where one that fails does not stop the others; returns the changes done and a finding per failure.
 
-    Transactional changes share a transaction, each in a savepoint; the others follow. Raises CatalogError for failures
-    that do not concern the object itself (see TOLERATED).
+    Transactional changes of one object share a transaction, so that no lock is held while another is waited for; the
+    others follow. wait: see `run`; once it has passed, each of the others is tried once, and the error comes last. Raises
+    CatalogError for failures that do not concern the object itself (see TOLERATED).
     """
-    together = [change for change in changes if change.transactional]
-    alone = [change for change in changes if not change.transactional]
+    import psycopg
+
     done: list[Change] = []
     refused: list[Finding] = []
+    locked: CirclePayError | None = None
     with _interrupted_by(cancelled, connection):
-        if together:
-            connection.execute("BEGIN")
-            try:
-                for change in together:
-                    _stop_if(cancelled)
-                    _attempt(connection, change, done, refused, savepoint=True)
-                connection.execute("COMMIT")
-            except BaseException:
-                _rollback(connection)
-                raise
-        for change in alone:
+        for group in _by_object(changes):
             _stop_if(cancelled)
-            _attempt(connection, change, done, refused, savepoint=False)
+            try:
+                if group[0].transactional:
+                    _send_transaction(connection, [_text(connection, change) for change in group], cancelled, wait)
+                else:
+                    _run_statements(connection, _text(connection, group[0]), cancelled, wait)
+            except psycopg.errors.LockNotAvailable as error:
+                locked, wait = locked or _failure(connection, group[-1], error), 0
+            except psycopg.Error as error:
+                if not (error.sqlstate or "").startswith(TOLERATED):
+                    _fail(connection, group[-1], error)
+                refused.append(_refusal(group[-1], error))
+            else:
+                done += group
+    if locked is not None:
+        raise locked
     return done, refused
 
 
-def _attempt(
-    connection: Connection, change: Change, done: list[Change], refused: list[Finding], *, savepoint: bool
-) -> None:
+def _by_object(changes: Sequence[Change]) -> Iterator[list[Change]]:
+    together = [change for change in changes if change.transactional]
+    for _, group in groupby(together, key=lambda change: change.subject):
+        yield list(group)
+    yield from ([change] for change in changes if not change.transactional)
+
+
+def _send_transaction(connection: Connection, texts: Sequence[str], cancelled: threading.Event, wait: float) -> None:
     import psycopg
 
-    text = _text(connection, change)
-    try:
-        if savepoint:
-            _send(connection, f"SAVEPOINT repair;\n{text}\n;\nRELEASE SAVEPOINT repair")
-        else:
-            _run_statements(connection, text)
-    except psycopg.Error as error:
-        state = error.sqlstate or ""
-        if not state.startswith(TOLERATED):
-            _fail(connection, change, error)
-        if savepoint:
-            connection.execute("ROLLBACK TO SAVEPOINT repair")
-        refused.append(_refusal(change, error))
-    else:
-        done.append(change)
+    text = "BEGIN;\n" + "\n;\n".join(texts) + "\n;\nCOMMIT"
+
+    def attempt() -> None:
+        _stop_if(cancelled)
+        try:
+            _send(connection, text)
+        except psycopg.Error:
+            _rollback(connection)
+            raise
+
+    patiently(attempt, seconds=wait, cancelled=cancelled)
 
 
 def _refusal(change: Change, error: Error) -> Finding:
@@ -142,14 +155,13 @@ def _groups(changes: Sequence[Change]) -> Iterator[tuple[bool, list[Change]]]:
         yield True, group
 
 
-def _run_together(connection: Connection, changes: Sequence[Change]) -> None:
+def _run_together(connection: Connection, changes: Sequence[Change], cancelled: threading.Event, wait: float) -> None:
     import psycopg
 
     texts = [_text(connection, change) for change in changes]
     try:
-        _send(connection, "BEGIN;\n" + "\n;\n".join(texts) + "\n;\nCOMMIT")
+        _send_transaction(connection, texts, cancelled, wait)
     except psycopg.Error as error:
-        _rollback(connection)
         state = error.sqlstate or ""
         if connection.closed or connection.broken or state.startswith(("57", "08")):
             _fail(connection, changes[0], error)
@@ -157,34 +169,46 @@ def _run_together(connection: Connection, changes: Sequence[Change]) -> None:
         _fail(connection, changes[-1], error)
 
 
-def _run_alone(connection: Connection, change: Change) -> None:
+def _run_alone(connection: Connection, change: Change, cancelled: threading.Event, wait: float) -> None:
     import psycopg
 
-    text = _text(connection, change)
     try:
-        _run_statements(connection, text)
+        _run_statements(connection, _text(connection, change), cancelled, wait)
     except psycopg.Error as error:
         _fail(connection, change, error, _Location.of(change, error, None))
 
 
-def _run_statements(connection: Connection, text: str) -> None:
+def _run_statements(connection: Connection, text: str, cancelled: threading.Event, wait: float) -> None:
     """One statement at a time: several sent together would share an implicit transaction."""
     import psycopg
 
     for statement in split(text):
+        _stop_if(cancelled)
         try:
-            _send(connection, statement.text)
+            if "concurrently" in statement.words and "lock_timeout" not in text:
+                _send_concurrently(connection, statement.text)
+            else:
+                patiently(partial(_send, connection, statement.text), seconds=wait, cancelled=cancelled)
         except psycopg.Error as error:
             error.add_note(f"offset {statement.offset}")
             raise
+
+
+def _send_concurrently(connection: Connection, text: str) -> None:
+    """Waiting, it has nobody's queue behind it; giving up, it leaves an invalid index: so it has a longer time of its own."""
+    connection.execute(f"SET lock_timeout = {round(CONCURRENTLY * 1000)}".encode())
+    try:
+        _send(connection, text)
+    finally:
+        if not connection.closed and not connection.broken:
+            connection.execute("RESET lock_timeout")
 
 
 def _trace(connection: Connection, changes: Sequence[Change], texts: Sequence[str]) -> None:
     """Raises the error of the statement that fails; returns when none fails any more. Everything is rolled back."""
     import psycopg
 
-    # A lock timeout would be waited for in full again: 250 ms are enough to see who holds the lock.
-    connection.execute("BEGIN; SET LOCAL lock_timeout = 250")
+    connection.execute("BEGIN")
     try:
         for change, text in zip(changes, texts, strict=True):
             for statement in split(text):
@@ -220,11 +244,15 @@ class _Location:
 
 
 def _fail(connection: Connection, change: Change, error: Error, location: _Location | None = None) -> NoReturn:
+    raise _failure(connection, change, error, location) from None
+
+
+def _failure(connection: Connection, change: Change, error: Error, location: _Location | None = None) -> CirclePayError:
     kind: type[CirclePayError] = MigrationError if isinstance(change, FileChange) else CatalogError
     path = str(location) if location else change.path if isinstance(change, FileChange) else change.subject
     cause = error.diag.message_primary or str(error).splitlines()[0]
     detail = f": {error.diag.message_detail}" if error.diag.message_detail else ""
-    raise kind(f"{change.action} {change.subject}", path, f"{cause}{detail}", _hint(connection, error)) from None
+    return kind(f"{change.action} {change.subject}", path, f"{cause}{detail}", _hint(connection, error))
 
 
 def _hint(connection: Connection, error: Error) -> str:

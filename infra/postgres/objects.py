@@ -37,6 +37,7 @@ from infra.postgres.database import DatabaseDeclaration
 from infra.postgres.facts import Catalog
 from infra.postgres.indexes import OptionalDrop, read_optional_drops
 from infra.postgres.migrations import Migration
+from infra.postgres.patience import LOCK_TRY
 from infra.postgres.privileges import PrivilegesDeclaration
 from infra.postgres.roles import RoleDeclaration
 from infra.postgres.schema import SchemaDeclaration
@@ -72,6 +73,11 @@ class DatabaseObjects:
     drop_redundant: bool = False
     lock_timeout: float = 10.0
     statement_timeout: float = 600.0
+
+    @property
+    def lock_try(self) -> float:
+        """Seconds that one try waits for a lock."""
+        return min(LOCK_TRY, self.lock_timeout)
 
 
 @dataclass(frozen=True)
@@ -319,7 +325,10 @@ class _Run:
     def _finish(self, connection: Connection, facts: Catalog, known: Catalog | None) -> Outcome:
         if known is not None:
             done, self.refused = execution.repair(
-                connection, schema.plan(facts, _schema(self.objects, known)), cancelled=self.cancelled
+                connection,
+                schema.plan(facts, _schema(self.objects, known)),
+                cancelled=self.cancelled,
+                wait=self.objects.lock_timeout,
             )
             self._report(done)
         if Section.ACCESS in self.sections:
@@ -329,7 +338,7 @@ class _Run:
         return Outcome(tuple(self.done), (*self.refused, *found), facts)
 
     def _run(self, connection: Connection, changes: list[Change]) -> None:
-        execution.run(connection, changes, cancelled=self.cancelled)
+        execution.run(connection, changes, cancelled=self.cancelled, wait=self.objects.lock_timeout)
         self._report(changes)
 
     def _report(self, changes: list[Change]) -> None:
@@ -343,7 +352,7 @@ def _connect(login: Login, objects: DatabaseObjects) -> Connection | None:
     name = objects.database.name
     try:
         return connect(
-            reconnected(login, name), lock_timeout=objects.lock_timeout, statement_timeout=objects.statement_timeout
+            reconnected(login, name), lock_timeout=objects.lock_try, statement_timeout=objects.statement_timeout
         )
     except ServerError:
         # The reason comes only as text in the server's language, so the catalog is asked instead.
@@ -358,7 +367,7 @@ def _connect(login: Login, objects: DatabaseObjects) -> Connection | None:
 def _maintenance(login: Login, objects: DatabaseObjects) -> Iterator[Connection]:
     with connect(
         reconnected(login, MAINTENANCE_DATABASE),
-        lock_timeout=objects.lock_timeout,
+        lock_timeout=objects.lock_try,
         statement_timeout=objects.statement_timeout,
     ) as connection:
         yield connection

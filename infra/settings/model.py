@@ -157,8 +157,8 @@ class PostgresSettings(Section):
         default=10.0,
         gt=0,
         le=3600,
-        description="Seconds a change waits for a lock before it gives up, above 0, at most 3600, and below "
-        "`statementTimeout`.",
+        description="Seconds a change tries to get a lock, 0.2 s at a time, before it gives up, above 0, at most 3600, and "
+        "below `statementTimeout`.",
     )
     statement_timeout: Seconds = Field(
         default=600.0, gt=0, le=86400, description="Seconds one statement of a change may run, above 0, at most 86400."

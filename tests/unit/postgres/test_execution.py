@@ -83,12 +83,13 @@ def test_a_repair_that_fails_stops_no_other(stage: Stage) -> None:
 
 
 def test_a_repair_that_waits_in_vain_is_an_error(stage: Stage) -> None:
+    changes = [_change("ALTER TABLE users ADD COLUMN x int"), _change("CREATE TABLE b ()")]
     with stage.connect() as other, stage.connect() as connection:
         other.execute("BEGIN; LOCK TABLE users IN ACCESS SHARE MODE")
-        connection.execute("SET lock_timeout = 200")
         with pytest.raises(CatalogError, match="lock timeout") as caught:
-            repair(connection, [_change("ALTER TABLE users ADD COLUMN x int")], cancelled=threading.Event())
+            repair(connection, changes, cancelled=threading.Event(), wait=0.3)
         assert str(other.info.backend_pid) in caught.value.hint
+    assert stage.ask("SELECT to_regclass('b')") == "b", "another object's repair does not wait for it"
 
 
 def test_no_error_shows_a_statement(stage: Stage) -> None:
