@@ -74,7 +74,8 @@ class ProcessesSettings(Section):
         examples=["/srv/circlepay"],
         default="",
         description="Absolute path of the folder for data, configuration and logs. Empty: `/var/lib/circlepay` as "
-        "root, else `$XDG_DATA_HOME/circlepay`; a folder per clone and stack is made in it.",
+        "root, else `$XDG_DATA_HOME/circlepay`; one that is there already keeps owner, mode and content, and gets a "
+        "folder `circlepay` in it.",
     )
 
     def binaries_of(self, server: str) -> str:

@@ -12,7 +12,9 @@ from typing import Any
 
 from infra import files
 from infra.errors import TargetError
+from infra.targets import data_root as data_roots
 from infra.targets import owned_files, ports
+from infra.targets.data_root import MARK, SHARED_FOLDER_MODE
 from infra.targets.filesystem_errors import explained
 from infra.targets.locks import exclusive
 from infra.targets.machine import APPLIED_FILE, FOLDER_MODE
@@ -20,9 +22,6 @@ from infra.targets.ports import PortRequest
 from infra.targets.processes import process_records
 from infra.targets.processes.system_user import Account, account, ensure, refused_folder
 
-MARK = "circlepay.json"
-SHARED_FOLDER_MODE = 0o711
-"""As root: the servers' user passes through folders that root alone may change, and cannot list them."""
 CONFUSING = '*?[]{}"\\$`'
 """Characters that no path of a server may have."""
 LOCK_TIMEOUT = 150.0
@@ -78,15 +77,6 @@ class Mark:
         )
 
 
-def default_data_root() -> Path:
-    """`/var/lib/circlepay` as root, else `$XDG_DATA_HOME/circlepay` (`~/.local/share/circlepay`)."""
-    if os.geteuid() == 0:
-        return Path("/var/lib/circlepay")
-    configured = os.environ.get("XDG_DATA_HOME", "")
-    base = Path(configured) if configured.startswith("/") else Path.home() / ".local" / "share"
-    return base / "circlepay"
-
-
 def place(
     *,
     data_root: Path,
@@ -106,10 +96,12 @@ def place(
     operation = f"place {spec_name}"
     _refuse_confusing_path(operation, data_root)
     wanted = Mark(stack, project_root, spec_name, host, requested_port or 0, secrets_id, ensure())
-    folder = data_root / clone_id / stack / spec_name
     with explained(operation, data_root):
-        _make_parents(data_root, folder.parent)
+        folder = data_roots.located(data_root) / clone_id / stack / spec_name
         _refuse_closed_path(operation, folder.parent, account(wanted.system_user))
+        data_root = data_roots.made(operation, data_root)
+        for path in reversed(folder.parents[:2]):
+            data_roots.make_folder(path, data_roots.mode())
         with exclusive(data_root / "lock", operation, timeout=LOCK_TIMEOUT):
             found = _read_mark(operation, folder)
             if found is not None:
@@ -185,15 +177,6 @@ def _refuse_confusing_path(operation: str, path: Path) -> None:
             f"the data directory must be an absolute path without any of {CONFUSING} and control characters",
             "set circlepay:processes.dataDirectory",
         )
-
-
-def _make_parents(data_root: Path, parent: Path) -> None:
-    """Folders above the server's: as root no other user can list or change them, as a user no other can enter them."""
-    mode = SHARED_FOLDER_MODE if os.geteuid() == 0 else FOLDER_MODE
-    data_root.parent.mkdir(parents=True, exist_ok=True)
-    for path in (data_root, parent.parent, parent):
-        if not path.is_dir():
-            owned_files.make_folder(path, account(None), mode)
 
 
 def _refuse_closed_path(operation: str, path: Path, user: Account) -> None:

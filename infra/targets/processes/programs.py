@@ -14,10 +14,11 @@ from pathlib import Path
 
 from infra.errors import TargetError
 from infra.targets import rendering
+from infra.targets.data_root import PROGRAMS, SHARED_FOLDER_MODE, made
 from infra.targets.filesystem_errors import explained
 from infra.targets.locks import exclusive
 from infra.targets.owned_files import make_folder, sync_folder
-from infra.targets.processes.placement import LOCK_TIMEOUT, SHARED_FOLDER_MODE
+from infra.targets.processes.placement import LOCK_TIMEOUT
 from infra.targets.processes.system_user import account, refused_folder
 from infra.targets.spec import ServerSpec
 from infra.targets.wheels import SETTING, wheel_folder
@@ -74,16 +75,16 @@ def _package(spec: ServerSpec, folder: Path) -> Path:
 def _copied(spec: ServerSpec, folder: Path, data_root: Path) -> Path:
     """Where a wheel's folder is in a copy of its package."""
     package = spec.packaging.wheel_package
-    return data_root / "programs" / f"{package}-{_digest(package)}" / folder.relative_to(_package(spec, folder).parent)
+    return data_root / PROGRAMS / f"{package}-{_digest(package)}" / folder.relative_to(_package(spec, folder).parent)
 
 
 def _copy(spec: ServerSpec, folder: Path, data_root: Path) -> None:
     """Copies the wheel's package and its libraries; the copy appears only when it is whole."""
     package = _package(spec, folder)
-    target = data_root / "programs" / f"{spec.packaging.wheel_package}-{_digest(spec.packaging.wheel_package)}"
+    target = data_root / PROGRAMS / f"{spec.packaging.wheel_package}-{_digest(spec.packaging.wheel_package)}"
     with explained(f"copy the programs of {spec.name}", target):
         if not target.is_dir():
-            make_folder(data_root, account(None), SHARED_FOLDER_MODE)
+            made(f"copy the programs of {spec.name}", data_root)
             make_folder(target.parent, account(None), SHARED_FOLDER_MODE)
             with exclusive(target.parent / "lock", f"copy the programs of {spec.name}", timeout=LOCK_TIMEOUT):
                 _copy_whole([package, package.with_name(f"{package.name}.libs")], target)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
-from infra.targets import provisioning
-from infra.targets.processes.placement import default_data_root
+from infra.targets import data_root, provisioning
 from infra.targets.provisioning import Provisioned, Request
 from infra.targets.spec import ServerSpec
 
@@ -28,7 +27,7 @@ class ProcessesProvisioner:
         self, spec: ServerSpec, *, host: str, port: int | None, secrets: Mapping[str, pulumi.Input[str]]
     ) -> Provisioned:
         """Folder and process for the spec; the folder is protected and keeps its port."""
-        options = {"dataRoot": self.settings.data_directory or str(default_data_root())}
+        options = {"dataRoot": self.settings.data_directory or str(data_root.default())}
         place = provisioning.claimed(self.request, spec, host=host, port=port, options=options)
         location = provisioning.completed(place.location, {"binaries": self.settings.binaries_of(spec.name)})
         server = provisioning.running(self.request, spec, location, secrets)

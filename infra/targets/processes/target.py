@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infra import files
+from infra.targets import data_root
 from infra.targets.location import Location, placeholders_below
 from infra.targets.processes import placement
 from infra.targets.processes.logs import FileLog
@@ -112,8 +113,8 @@ class ProcessesTarget:
         """By the marks of its folders. place: the data directory."""
         if "://" in place:
             return set()
-        root = Path(place) if place else placement.default_data_root()
-        marks = (root / clone / stack).glob(f"*/{placement.MARK}")
+        root = data_root.located(Path(place) if place else data_root.default())
+        marks = (root / clone / stack).glob(f"*/{data_root.MARK}")
         return {str(json.loads(files.read(mark))["secrets_id"]) for mark in marks}
 
     def foreign(self) -> Foreign | None:

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from infra.errors import TargetError
+from infra.targets import data_root
+from infra.targets.data_root import MARK
 from infra.targets.processes import placement
-from infra.targets.processes.placement import MARK, Mark
+from infra.targets.processes.placement import Mark
 from tests.support.dummy_product import SECRETS, spec
 from tests.support.placements import AS_ROOT, PROJECT, Stage, kill_server, open_folder, staged
 
@@ -152,7 +154,7 @@ def test_its_own_port_may_be_asked_for_while_its_server_runs(stage: Stage) -> No
 
 
 def test_somebody_elses_folder_is_refused_and_untouched(stage: Stage) -> None:
-    folder = stage.root / "0123456789/local/dummy"
+    folder = stage.place(spec(), stack="other").folder.parents[1] / "local" / "dummy"
     folder.mkdir(parents=True)
     (folder / "precious").write_text("theirs")
     with pytest.raises(TargetError, match=r"this folder is not ours: there is something in it, but no circlepay.json"):
@@ -165,8 +167,9 @@ def test_somebody_elses_folder_is_refused_and_untouched(stage: Stage) -> None:
 
 
 def test_an_empty_folder_is_taken(stage: Stage) -> None:
-    (stage.root / "0123456789/local/dummy").mkdir(parents=True)
-    assert stage.place(spec()).port == stage.first_port
+    folder = stage.place(spec(), stack="other").folder.parents[1] / "local" / "dummy"
+    folder.mkdir(parents=True)
+    assert stage.place(spec()).folder == folder
 
 
 @pytest.mark.parametrize(
@@ -211,6 +214,81 @@ def test_a_data_directory_that_the_servers_user_cannot_enter_is_refused() -> Non
         with pytest.raises(TargetError, match="user circlepay cannot enter this folder") as caught:
             stage.place(spec())
         assert caught.value.path == str(folder / "closed")
+
+
+# --- what was there before
+
+
+def look(path: Path) -> tuple[int, int, int, list[str]]:
+    status = path.stat()
+    return status.st_mode, status.st_uid, status.st_gid, sorted(found.name for found in path.iterdir())
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o1777, 0o2775])
+def test_a_folder_that_was_there_keeps_owner_mode_and_content_beside_ours(stage: Stage, mode: int) -> None:
+    stage.root.mkdir()
+    (stage.root / "theirs").write_text("theirs")
+    stage.root.chmod(mode)
+    before = look(stage.root)
+    place = stage.place(spec())
+    assert place.folder == stage.root / "circlepay" / "0123456789" / "local" / "dummy"
+    assert look(stage.root) == (*before[:3], ["circlepay", "theirs"])
+    stage.apply(place, spec(), SECRETS)
+    assert stage.place(spec()) == place
+    stage.stop(place, spec())
+
+
+def test_the_data_root_of_the_earlier_release_goes_on(stage: Stage) -> None:
+    """It made no mark, and took folders that were there."""
+    place = stage.place(spec())
+    (stage.root / MARK).unlink()
+    assert stage.place(spec()) == place
+    (stage.root / "theirs").touch()
+    assert stage.place(spec()) == place
+    placement.remove(place.folder)
+    (stage.root / "theirs").unlink()
+    assert stage.place(spec()) == place, "nothing is left in it but its lock"
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "link", "filled"])
+def test_what_has_our_folders_name_and_no_mark_is_not_ours(stage: Stage, kind: str) -> None:
+    own = stage.root / "circlepay"
+    stage.root.mkdir()
+    {"file": own.touch, "link": lambda: own.symlink_to("elsewhere")}.get(kind, own.mkdir)()
+    if kind == "filled":
+        (own / "theirs").touch()
+    before = own.lstat()
+    with pytest.raises(TargetError, match=r"there before, and has no circlepay\.json of ours in it"):
+        stage.place(spec())
+    assert own.lstat() == before
+    assert [path.name for path in stage.root.iterdir()] == ["circlepay"]
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root works below other users' folders")
+@pytest.mark.parametrize(
+    ("owner", "mode", "whose"), [(65534, 0o755, r"another user \(uid 65534\)"), (0, 0o777, "every user")]
+)
+def test_root_keeps_no_data_where_others_can_put_something_in_its_place(
+    stage: Stage, owner: int, mode: int, whose: str
+) -> None:
+    stage.root.mkdir()
+    os.chown(stage.root, owner, 0)
+    stage.root.chmod(mode)
+    before = look(stage.root)
+    with pytest.raises(TargetError, match=whose):
+        stage.place(spec())
+    assert look(stage.root) == before
+
+
+def test_the_umask_does_not_close_a_new_data_root_to_the_servers(stage: Stage) -> None:
+    deep = replace(stage, root=stage.root / "new" / "data")
+    before = os.umask(0o077)
+    try:
+        place = deep.place(spec())
+    finally:
+        os.umask(before)
+    deep.apply(place, spec(), SECRETS)
+    deep.stop(place, spec())
 
 
 # --- the end
@@ -269,10 +347,10 @@ def test_what_a_killed_place_left_is_swept(stage: Stage) -> None:
 
 def test_the_default_data_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert placement.default_data_root() == Path("/var/lib/circlepay")
+    assert data_root.default() == Path("/var/lib/circlepay")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    assert placement.default_data_root() == tmp_path / "circlepay"
+    assert data_root.default() == tmp_path / "circlepay"
     monkeypatch.setenv("XDG_DATA_HOME", "relative")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert placement.default_data_root() == tmp_path / ".local/share/circlepay"
+    assert data_root.default() == tmp_path / ".local/share/circlepay"
