@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from functools import cache
@@ -33,6 +34,7 @@ from infra.postgres.facts import (
     Trigger,
     Type,
 )
+from infra.postgres.patience import patiently
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Catalog",
+    "LockedError",
     "of_new_database",
     "overview_query",
     "parse",
@@ -61,6 +64,9 @@ SCHEMA_SECTIONS = (
     "types",
 )
 """The sections that migrations produce; the rest depends on the server."""
+
+LOCK_WAIT = 2.0
+"""Seconds for which reading is tried while a lock keeps a part of it: a change of the application's schema is over by then."""
 
 OLDEST, NEWEST = 15, 18
 """Major versions of PostgreSQL this package is tested with."""
@@ -179,11 +185,25 @@ def of_new_database(facts: Catalog, name: str) -> Catalog:
     )
 
 
+class LockedError(CatalogError):
+    """Somebody's lock keeps even a reader waiting; the message names what is locked, and by whom."""
+
+
 def _ask(connection: Connection, name: str, values: Mapping[str, Any] | None) -> dict[str, Any]:
     import psycopg
 
+    def attempt() -> Any:
+        return connection.execute(_query(name).encode(), values).fetchone()
+
     try:
-        row = connection.execute(_query(name).encode(), values).fetchone()
+        row = patiently(attempt, seconds=LOCK_WAIT, cancelled=threading.Event())
+    except psycopg.errors.LockNotAvailable:
+        raise LockedError(
+            "read the catalog",
+            connection.info.dbname,
+            f"cannot be read while {_holders(connection)}",
+            "let it finish, or end that session, then run again",
+        ) from None
     except psycopg.errors.InsufficientPrivilege as error:
         raise CatalogError(
             "read the catalog",
@@ -193,6 +213,20 @@ def _ask(connection: Connection, name: str, values: Mapping[str, Any] | None) ->
         ) from None
     document: dict[str, Any] = json.loads(row[0]) if row else {}
     return document
+
+
+def _holders(connection: Connection) -> str:
+    row = connection.execute(
+        """
+        SELECT string_agg(format('table %s is locked by session %s (%s, in a transaction since %s)', l.relation::regclass, l.pid,
+                                 coalesce(nullif(a.application_name, ''), a.usename),
+                                 to_char(a.xact_start, 'HH24:MI:SS')), ', ' ORDER BY l.relation)
+        FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid JOIN pg_class c ON c.oid = l.relation
+        WHERE l.granted AND l.mode = 'AccessExclusiveLock' AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+          AND l.pid <> pg_backend_pid() AND a.datname = current_database()
+        """
+    ).fetchone()
+    return str(row[0]) if row and row[0] else "a session that has ended in the meantime locks a table"
 
 
 def _check_version(connection: Connection) -> None:

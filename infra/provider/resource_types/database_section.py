@@ -86,6 +86,8 @@ class DatabaseSection(Handler):
 
         facts = facts_of(login_of(state["connection"]))
         if facts.catalog is None:
+            if facts.warning:
+                operation.warn(facts.warning)
             return Observed(findings=None)
         if not facts.exists:
             return None

@@ -12,7 +12,11 @@ from pathlib import Path
 import pytest
 
 from infra.errors import MigrationError
+from infra.postgres.catalog import LockedError
 from infra.postgres.migrations import Migration, load
+from infra.provider.handler import Operation
+from infra.provider.resource_types.database import Database
+from infra.provider.sessions import forget
 from tests.support.live_servers import MIGRATIONS
 from tests.unit.postgres.conftest import Stage
 
@@ -127,3 +131,21 @@ def test_a_lock_that_stays_is_told_with_its_holder_after_the_whole_time(stage: S
             stage.apply(migrations=_migration(tmp_path, "ALTER TABLE users ADD COLUMN x int"), lock_timeout=1.5)
         assert 1 < time.monotonic() - began < 5
         assert str(other.info.backend_pid) in caught.value.hint
+
+
+def test_what_cannot_be_read_is_told_by_name(stage: Stage) -> None:
+    with stage.connect() as other:
+        other.execute("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(LockedError, match="table users is locked by session") as caught:
+            stage.plan()
+        assert str(other.info.backend_pid) in caught.value.cause
+        warned: list[str] = []
+        operation = Operation(threading.Event(), lambda _: None, warned.append)
+        login = stage.login
+        connection = {"host": login.endpoint.host, "port": login.endpoint.port, "user": login.user}
+        state = {"connection": {**connection, "password": login.password, "database": login.database}}
+        forget(login.endpoint.host, login.endpoint.port)
+        observed = Database().observe(state, operation)
+        forget(login.endpoint.host, login.endpoint.port)
+        assert observed is not None
+        assert "table users is locked by session" in warned[0]
