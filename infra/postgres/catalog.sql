@@ -66,7 +66,7 @@ SELECT json_build_object(
     'provider', CASE d.datlocprovider WHEN 'b' THEN 'builtin' WHEN 'i' THEN 'icu' ELSE 'libc' END,
     'collate', d.datcollate, 'ctype', d.datctype,
     'locale', coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale', d.datcollate),
-    'tablespace', t.spcname, 'connection_limit', d.datconnlimit, 'allows_connections', d.datallowconn,
+    'tablespace', t.spcname, 'connection_limit', d.datconnlimit, 'allows_connections', d.datallowconn, 'template', d.datistemplate,
     'comment', (SELECT description FROM pg_shdescription s WHERE s.objoid = d.oid AND s.classoid = 'pg_database'::regclass)) ORDER BY d.datname), '[]')
     FROM pg_database d JOIN pg_tablespace t ON t.oid = d.dattablespace),
 'tablespaces', (SELECT json_agg(spcname ORDER BY spcname) FROM pg_tablespace),

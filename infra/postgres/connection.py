@@ -88,12 +88,22 @@ def _named(login: Login) -> dict[str, Any]:
     }
 
 
-def connect(login: Login, *, lock_timeout: float = LOCK_TRY, statement_timeout: float = 600.0) -> Connection:
-    """A session in autocommit. Timeouts in seconds. Raises ServerError, or NoAnswer; never shows the password."""
+def connect(
+    login: Login,
+    *,
+    lock_timeout: float = LOCK_TRY,
+    statement_timeout: float = 600.0,
+    more: Mapping[str, object] | None = None,
+) -> Connection:
+    """A session in autocommit. Timeouts in seconds. more: settings of this session that only some users may set.
+
+    Raises ServerError, or NoAnswer; never shows the password.
+    """
     import psycopg
 
     # search_path is fixed so that definitions read from the catalog name objects the same way in every session, and so
-    # that a role's or database's own search_path cannot send a migration elsewhere. JIT costs more than it saves here.
+    # that a role's or database's own search_path cannot send a migration elsewhere; the others so that no setting by hand
+    # switches off what repairs rely on. JIT costs more than it saves here.
     settings = {
         "search_path": "public",
         "lock_timeout": round(lock_timeout * 1000),
@@ -105,7 +115,9 @@ def connect(login: Login, *, lock_timeout: float = LOCK_TRY, statement_timeout: 
         "default_transaction_read_only": "off",
         # A session that holds the advisory lock is idle while another one works.
         "idle_session_timeout": 0,
+        "quote_all_identifiers": "off",
         "jit": "off",
+        **(more or {}),
     }
     try:
         return open_session(login, application_name="circlepay", connect_timeout=CONNECT_TIMEOUT, settings=settings)

@@ -122,6 +122,7 @@ def plan(catalog: Catalog, declared: DatabaseDeclaration) -> list[Change]:
             declared.connection_limit,
         ),
         (not found.allows_connections, "connections to it are not allowed", "ALLOW_CONNECTIONS", True),
+        (found.template, "is a template: every role with CREATEDB may copy it", "IS_TEMPLATE", False),
     ):
         if differs:
             changes.append(_alter(declared.name, reason, clause, value))
@@ -135,6 +136,7 @@ def _alter(name: str, reason: str, clause: str, value: str | int | bool) -> Chan
         "OWNER TO": SQL("ALTER DATABASE {} OWNER TO {}"),
         "CONNECTION LIMIT": SQL("ALTER DATABASE {} WITH CONNECTION LIMIT {}"),
         "ALLOW_CONNECTIONS": SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}"),
+        "IS_TEMPLATE": SQL("ALTER DATABASE {} WITH IS_TEMPLATE {}"),
     }
     shown = Identifier(value) if isinstance(value, str) else Literal(value)
     return Change(

@@ -34,6 +34,7 @@ class Database:
     tablespace: str
     connection_limit: int
     allows_connections: bool
+    template: bool
     comment: str | None
 
 

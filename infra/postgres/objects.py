@@ -27,10 +27,12 @@ from infra.postgres import (
     execution,
     limits,
     migrations,
+    parameters,
     privilege_findings,
     privileges,
     roles,
     schema,
+    session_settings,
 )
 from infra.postgres.connection import MAINTENANCE_DATABASE, connect, exclusive, reconnected
 from infra.postgres.database import DatabaseDeclaration
@@ -58,6 +60,8 @@ class Section(StrEnum):
 
 
 EVERYTHING = frozenset(Section)
+_TRIGGERS_FIRE = {"session_replication_role": "origin"}
+"""For what migrations write, whatever somebody has set for the superuser or for every role."""
 
 
 @dataclass(frozen=True)
@@ -149,9 +153,13 @@ def _plan_new(facts: Catalog, objects: DatabaseObjects, sections: Collection[Sec
     if Section.SCHEMA in sections:
         changes += migrations.plan(facts, objects.migrations)
     if Section.ACCESS in sections:
-        changes += roles.plan(facts, objects.role)
+        changes += _role_changes(facts, objects)
         changes += privileges.plan(facts, objects.privileges, tables_follow=True)
     return changes
+
+
+def _role_changes(facts: Catalog, objects: DatabaseObjects) -> list[Change]:
+    return [*roles.plan(facts, objects.role), *session_settings.plan(facts, objects.role.name)]
 
 
 def _overview_query(objects: DatabaseObjects) -> Composable:
@@ -173,7 +181,7 @@ def _plan_existing(facts: Catalog, objects: DatabaseObjects, sections: Collectio
         if known is not None and not any(change.action == "apply" for change in waiting):
             changes += schema.plan(facts, _schema(objects, known))
     if Section.ACCESS in sections:
-        changes += roles.plan(facts, objects.role)
+        changes += _role_changes(facts, objects)
         changes += privileges.plan(facts, objects.privileges, tables_follow=bool(waiting) and not facts.tables)
     return Outcome(tuple(changes), tuple(_findings(facts, objects, known, sections)), facts)
 
@@ -198,6 +206,7 @@ def _findings(
         yield from limits.findings(facts)
     if Section.ACCESS in sections:
         yield from roles.findings(facts, objects.role)
+        yield from session_settings.findings(facts, objects.role.name, frozenset(parameters.NAMES))
         yield from privilege_findings.findings(facts, objects.privileges)
 
 
@@ -332,7 +341,7 @@ class _Run:
             )
             self._report(done)
         if Section.ACCESS in self.sections:
-            access = [*roles.plan(facts, self.objects.role), *privileges.plan(facts, self.objects.privileges)]
+            access = [*_role_changes(facts, self.objects), *privileges.plan(facts, self.objects.privileges)]
             self._run(connection, access)
         found = _findings(facts, self.objects, known, self.sections)
         return Outcome(tuple(self.done), (*self.refused, *found), facts)
@@ -352,7 +361,10 @@ def _connect(login: Login, objects: DatabaseObjects) -> Connection | None:
     name = objects.database.name
     try:
         return connect(
-            reconnected(login, name), lock_timeout=objects.lock_try, statement_timeout=objects.statement_timeout
+            reconnected(login, name),
+            lock_timeout=objects.lock_try,
+            statement_timeout=objects.statement_timeout,
+            more=_TRIGGERS_FIRE,
         )
     except ServerError:
         # The reason comes only as text in the server's language, so the catalog is asked instead.

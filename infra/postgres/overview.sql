@@ -15,7 +15,7 @@ SELECT json_build_object(
     'collate', d.datcollate, 'ctype', d.datctype,
     'locale', coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale', d.datcollate),
     'tablespace', (SELECT spcname FROM pg_tablespace t WHERE t.oid = d.dattablespace),
-    'connection_limit', d.datconnlimit, 'allows_connections', d.datallowconn,
+    'connection_limit', d.datconnlimit, 'allows_connections', d.datallowconn, 'template', d.datistemplate,
     'comment', (SELECT description FROM pg_shdescription s WHERE s.objoid = d.oid AND s.classoid = 'pg_database'::regclass))), '[]')
     FROM pg_database d WHERE d.datname = ANY ({databases}::name[])),
 'tablespaces', (SELECT json_agg(spcname ORDER BY spcname) FROM pg_tablespace),
@@ -26,6 +26,9 @@ SELECT json_build_object(
     'verifier', a.rolpassword,
     'comment', (SELECT description FROM pg_shdescription s WHERE s.objoid = a.oid AND s.classoid = 'pg_authid'::regclass))), '[]')
     FROM pg_authid a WHERE a.rolname = ANY ({roles}::name[])),
+'role_settings', (SELECT coalesce(json_agg(json_build_object(
+    'database', coalesce(d.datname, ''), 'role', coalesce(a.rolname, ''), 'settings', s.setconfig)), '[]')
+    FROM pg_db_role_setting s LEFT JOIN pg_database d ON d.oid = s.setdatabase LEFT JOIN pg_authid a ON a.oid = s.setrole),
 'empty', (SELECT bool_and(n.oid < 16384 OR n.nspname ~ '^pg_')
           AND bool_or(n.nspname = 'public'
                       AND n.nspacl::text = '{{pg_database_owner=UC/pg_database_owner,=U/pg_database_owner}}')

@@ -11,10 +11,9 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from infra.changes import Change, Effect, Finding
+from infra.postgres import session_settings
 
 if TYPE_CHECKING:
-    from psycopg.sql import Composable
-
     from infra.postgres.facts import Catalog, Setting
     from infra.settings.model import PostgresSettings
 
@@ -98,9 +97,12 @@ def plan(observed: Catalog, wanted: Mapping[str, str]) -> list[Change]:
         if setting is None:
             continue
         if name in overrides:
-            changes.append(_reset_system(setting, f"ALTER SYSTEM set it to {overrides[name]}, declared {value}"))
+            reason = f"ALTER SYSTEM set it to {overrides[name]}, declared {value}"
+            changes.append(_reset_system(name, reason, restart=setting.context == "postmaster"))
         elif setting.source not in _OF_SESSION and (_waits_for_restart(setting) or not same(setting, value)):
             changes.append(_reload_or_restart(setting, value))
+    for name in sorted(overrides.keys() & session_settings.CHANGES_RESULTS - wanted.keys()):
+        changes.append(_reset_system(name, f"ALTER SYSTEM set it to {overrides[name]}, and it is not declared"))
     if any(change.effect is not Effect.LIVE for change in changes):
         changes.append(_reload())
     return changes
@@ -122,15 +124,15 @@ def _reload_or_restart(setting: Setting, value: str) -> Change:
     )
 
 
-def _reset_system(setting: Setting, reason: str) -> Change:
+def _reset_system(name: str, reason: str, *, restart: bool = False) -> Change:
     from psycopg.sql import SQL, Identifier
 
     return Change(
-        subject=f"parameter {setting.name}",
+        subject=f"parameter {name}",
         action="reset",
         reason=reason,
-        effect=Effect.RESTART if setting.context == "postmaster" else Effect.RELOAD,
-        statement=SQL("ALTER SYSTEM RESET {}").format(Identifier(setting.name)),
+        effect=Effect.RESTART if restart else Effect.RELOAD,
+        statement=SQL("ALTER SYSTEM RESET {}").format(Identifier(*name.split("."))),
         transactional=False,
     )
 
@@ -150,25 +152,8 @@ def _reload() -> Change:
 
 def _resets_of_roles_and_databases(observed: Catalog, wanted: Mapping[str, str]) -> Iterable[Change]:
     """ALTER ROLE and ALTER DATABASE ... SET of a declared parameter in this database override every file."""
-    from psycopg.sql import SQL, Identifier
-
-    for entry in observed.role_settings:
-        if entry.database not in {"", observed.server.database}:
-            continue
-        for name in sorted({setting.partition("=")[0] for setting in entry.settings} & wanted.keys()):
-            if entry.role:
-                target: Composable = SQL("ROLE {}").format(Identifier(entry.role))
-                if entry.database:
-                    target = SQL("{} IN DATABASE {}").format(target, Identifier(entry.database))
-            else:
-                target = SQL("DATABASE {}").format(Identifier(entry.database)) if entry.database else SQL("ROLE ALL")
-            subject = f"role {entry.role}" if entry.role else f"database {entry.database or 'all'}"
-            yield Change(
-                subject=f"parameter {name} of {subject}",
-                action="reset",
-                reason=f"{subject} has its own value, which overrides the declared {wanted[name]}",
-                statement=SQL("ALTER {} RESET {}").format(target, Identifier(name)),
-            )
+    entries = [entry for entry in observed.role_settings if entry.database in {"", observed.server.database}]
+    return session_settings.resets(entries, frozenset(wanted), lambda name: f"it overrides the declared {wanted[name]}")
 
 
 def findings(observed: Catalog, wanted: Mapping[str, str]) -> list[Finding]:
@@ -180,7 +165,7 @@ def findings(observed: Catalog, wanted: Mapping[str, str]) -> list[Finding]:
             f"ALTER SYSTEM RESET {override.name}, if that is not wanted",
         )
         for override in observed.overrides
-        if override.name not in wanted
+        if override.name not in wanted.keys() | session_settings.CHANGES_RESULTS
     ]
     for setting in observed.settings:
         if setting.name not in wanted and _waits_for_restart(setting):

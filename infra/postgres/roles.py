@@ -188,9 +188,9 @@ def _leave(catalog: Catalog, declared: RoleDeclaration) -> list[Change]:
 
 
 def findings(catalog: Catalog, declared: RoleDeclaration) -> list[Finding]:
-    """Other roles that may act as the role, and settings that apply to each of its sessions."""
+    """Other roles that may act as the role."""
     members = [membership.member for membership in catalog.memberships if membership.role == declared.name]
-    found = [
+    return [
         Finding(
             f"role {declared.name}",
             f"{member} is a member of it and has all its privileges",
@@ -198,15 +198,3 @@ def findings(catalog: Catalog, declared: RoleDeclaration) -> list[Finding]:
         )
         for member in sorted(set(members) - {catalog.server.user})
     ]
-    for entry in catalog.role_settings:
-        if entry.role == declared.name:
-            names = ", ".join(setting.partition("=")[0] for setting in entry.settings)
-            where = f" IN DATABASE {entry.database}" if entry.database else ""
-            found.append(
-                Finding(
-                    f"role {declared.name}",
-                    f"has settings of its own: {names}",
-                    f"ALTER ROLE {declared.name}{where} RESET ALL, if that is not wanted",
-                )
-            )
-    return found

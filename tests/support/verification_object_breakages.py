@@ -7,6 +7,7 @@ from functools import partial
 from tests.support.verification_breakage import Breakage, by_sql
 
 UPDATED_TABLES = ("users", "wallets", "kyc_documents")
+FOREIGN_KEY_TABLES = ("wallets", "transactions", "kyc_documents")
 ROLE = "circlepay_user"
 FUNCTION = "CREATE OR REPLACE FUNCTION update_updated_at_column() RETURNS trigger LANGUAGE plpgsql AS"
 FOREIGN_KEY = "ALTER TABLE wallets ADD CONSTRAINT wallets_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id)"
@@ -231,6 +232,24 @@ PRIVILEGES = [
         "SET synchronous_commit = off",
         "RESET synchronous_commit",
         "server settings: durability for the application synchronous_commit",
+        "server settings: nothing overridden",
+    ),
+    by_sql(
+        "triggers and foreign keys are off for the role",
+        "ALTER ROLE circlepay_user SET session_replication_role = replica",
+        "ALTER ROLE circlepay_user RESET session_replication_role",
+        "server settings: nothing overridden",
+        *(f"behaviour: updated at {table}" for table in UPDATED_TABLES),
+        *(
+            f"behaviour: {what} {table}"
+            for what in ("needs its user", "goes with its user")
+            for table in FOREIGN_KEY_TABLES
+        ),
+    ),
+    by_sql(
+        "every session sees another schema",
+        "ALTER DATABASE circlepay_db SET search_path = elsewhere",
+        "ALTER DATABASE circlepay_db RESET search_path",
         "server settings: nothing overridden",
     ),
 ]

@@ -50,7 +50,16 @@ class PostgresParameters(Handler):
             for change in changes
             if change.action == "restart"
         ]
-        return Converged(changes=sent, findings=findings)
+        return Converged(changes=sent, findings=[*findings, *parameters.findings(facts, inputs["parameters"])])
 
     def observe(self, state: Values, operation: Operation) -> Observed:
-        return Observed(drift=[change for change in self.plan(state, state, operation) if change.statement is not None])
+        from infra.postgres import parameters
+
+        facts = facts_of(login_of(state["connection"])).catalog
+        if facts is None:
+            return Observed()
+        changes = parameters.plan(facts, state["parameters"])
+        return Observed(
+            drift=[change for change in changes if change.statement is not None],
+            findings=parameters.findings(facts, state["parameters"]),
+        )

@@ -54,4 +54,6 @@ SELECT
         SELECT unnest(setconfig) AS setting, pg_get_userbyid(nullif(setrole, 0)) AS role FROM pg_db_role_setting
          WHERE setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = %(role)s))
            AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = %(database)s))) s) AS overrides,
+    (SELECT coalesce(json_agg(json_build_object('setting', name || '=' || setting, 'role', 'the server, by ALTER SYSTEM')), '[]')
+       FROM pg_file_settings WHERE sourcefile LIKE '%%/postgresql.auto.conf') AS system_overrides,
     to_regclass('circlepay.migrations') IS NOT NULL AS has_migrations;

@@ -21,10 +21,20 @@ from infra.verification.subject import PostgresSubject, RedisSubject, Subject
 APPLICATION_NAME = "circlepay verification"
 TIMEOUT = 5
 """Seconds to connect to a server, and for each answer of Redis."""
-SESSION_TIMEOUTS = (
-    "SET statement_timeout = '5s'; SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '20s'"
-)
-"""A check that waits for another session's lock fails instead of blocking others."""
+SESSION_SETTINGS = {
+    "statement_timeout": "5s",
+    "lock_timeout": "2s",
+    "idle_in_transaction_session_timeout": "20s",
+    "idle_session_timeout": 0,
+    "exit_on_error": "off",
+    "datestyle": "ISO",
+    "client_encoding": "UTF8",
+    "default_transaction_isolation": r"read\ committed",
+}
+"""A check that waits for another session's lock fails instead of blocking others; and what a role or a database sets for
+its sessions, which is reported, does not fail the checks."""
+NO_LIMIT = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout'"
+"""PostgreSQL has that limit from 17 on."""
 CATALOG_QUERY = Path(__file__).with_name("catalog.sql")
 
 Connection = psycopg.Connection[dict[str, Any]]
@@ -41,6 +51,7 @@ def connect(subject: Subject, user: str, password: str, **options: Any) -> Conne
         login,
         application_name=APPLICATION_NAME,
         connect_timeout=TIMEOUT,
+        settings=SESSION_SETTINGS,
         row_factory=dict_row,
         **options,
     )
@@ -63,7 +74,8 @@ def in_place(text: str, server: PostgresSubject | RedisSubject) -> str:
 def superuser(subject: Subject) -> Iterator[Connection]:
     """A connection as the superuser; names print unqualified exactly when they are in `public`."""
     with connect(subject, subject.postgres.superuser, subject.postgres.superuser_password) as connection:
-        connection.execute(SESSION_TIMEOUTS + "; SET search_path = public")
+        connection.execute(NO_LIMIT.encode())
+        connection.execute("SET search_path = public")
         yield connection
 
 
@@ -71,7 +83,7 @@ def superuser(subject: Subject) -> Iterator[Connection]:
 def application(subject: Subject) -> Iterator[Connection]:
     """A connection as the application's role, with the application's password."""
     with connect(subject, subject.postgres.application_role, subject.postgres.application_password) as connection:
-        connection.execute(SESSION_TIMEOUTS)
+        connection.execute(NO_LIMIT.encode())
         yield connection
 
 

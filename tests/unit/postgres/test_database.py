@@ -26,6 +26,7 @@ def _facts(**changes: object) -> Catalog:
         "tablespace": "pg_default",
         "connection_limit": -1,
         "allows_connections": True,
+        "template": False,
         "comment": MARK,
     }
     return Catalog(databases=(Database(**{**facts, **changes}),), tablespaces=("pg_default",))  # type: ignore[arg-type]

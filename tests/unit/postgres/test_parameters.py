@@ -124,10 +124,14 @@ def _apply(stage: Stage, wanted: dict[str, str]) -> list[str]:
         ),
         ("ALTER SYSTEM SET max_connections = 77", ["reset parameter max_connections", "reload server configuration"]),
         (
+            "ALTER SYSTEM SET session_replication_role = replica",
+            ["reset parameter session_replication_role", "reload server configuration"],
+        ),
+        (
             f"ALTER ROLE {ROLE} SET synchronous_commit = off",
             [f"reset parameter synchronous_commit of role {ROLE}"],
         ),
-        ("ALTER ROLE ALL SET synchronous_commit = off", ["reset parameter synchronous_commit of database all"]),
+        ("ALTER ROLE ALL SET synchronous_commit = off", ["reset parameter synchronous_commit of every role"]),
     ],
 )
 @pytest.mark.parametrize("reloaded", [True, False])
@@ -148,7 +152,7 @@ def test_a_databases_own_value_is_reset(stage: Stage) -> None:
         f"ALTER ROLE {ROLE} IN DATABASE {stage.name} SET log_min_duration_statement = 5",
     )
     assert sorted(_apply(stage, wanted)) == [
-        f"reset parameter log_min_duration_statement of role {ROLE}",
+        f"reset parameter log_min_duration_statement of role {ROLE} in database {stage.name}",
         f"reset parameter synchronous_commit of database {stage.name}",
     ]
 

@@ -127,12 +127,6 @@ def test_who_may_act_as_the_role_is_reported(changed: Stage) -> None:
     changed.run("DROP ROLE intruder")
 
 
-def test_settings_of_the_role_are_reported(changed: Stage) -> None:
-    changed.run(f"ALTER ROLE {ROLE} SET search_path = 'elsewhere'")
-    assert changed.plan().changes == ()
-    assert any("search_path" in item.problem for item in changed.plan().findings if item.subject == f"role {ROLE}")
-
-
 def test_a_dropped_role_comes_back(bare: Stage) -> None:
     bare.apply()
     name = bare.objects.role.name

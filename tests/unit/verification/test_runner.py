@@ -47,6 +47,17 @@ def test_a_stack_as_documented_passes(live: Stack) -> None:
     assert report.passed > CHECKS_AT_LEAST
 
 
+def test_what_changes_no_result_passes(live: Stack, runs: Runs) -> None:
+    """What `up` only reports must not fail the verification after it."""
+    role, reset = "ALTER ROLE circlepay_user", "ALTER ROLE circlepay_user RESET ALL"
+    settings = ("work_mem = '1MB'", "datestyle = 'German'", "exit_on_error = on", "idle_session_timeout = '1ms'")
+    live.sql(f"{role} VALID UNTIL 'infinity'", *(f"{role} SET {setting}" for setting in settings))
+    try:
+        assert runs.run(live.subject).failures == []
+    finally:
+        live.sql(reset, "UPDATE pg_authid SET rolvaliduntil = NULL WHERE rolname = 'circlepay_user'")
+
+
 @pytest.fixture(scope="module")
 def runs() -> Iterator[Runs]:
     made = Runs()
