@@ -49,7 +49,7 @@ def _schema(stack: Stack, servers: Servers, database: resources.Database) -> res
         "schema",
         {
             "connection": servers.superuser,
-            "owner": own.superuser,
+            "owner": own.owner_role,
             "folder": str(stack.sql),
             "migrations": stack.migrations,
             "adopt": own.adopt,
@@ -68,7 +68,7 @@ def _access(stack: Stack, servers: Servers, credentials: Credentials, schema: re
         "access",
         {
             "connection": servers.superuser,
-            "owner": own.superuser,
+            "owner": own.owner_role,
             "role": own.application_role,
             "password": credentials["application_password"],
             "restrictPublic": own.restrict_public,

@@ -47,7 +47,7 @@ def _postgres(stack: Stack, servers: Servers, credentials: Credentials) -> dict[
         "database": own.database,
         "application_role": own.application_role,
         "application_password": credentials["application_password"],
-        "owner": own.superuser,
+        "owner": own.owner_role,
         "encoding": own.encoding,
         "locale": own.locale,
         "locale_provider": own.locale_provider,

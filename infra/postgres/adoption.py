@@ -25,15 +25,15 @@ def is_needed(catalog: Catalog, declared: Sequence[Migration]) -> bool:
     )
 
 
-def preview(catalog: Catalog, declared: Sequence[Migration], *, adopt: bool) -> list[Change]:
+def preview(catalog: Catalog, declared: Sequence[Migration], owner: str, *, adopt: bool) -> list[Change]:
     """The schema's changes as far as they are known without replaying migrations. Raises as `plan` does."""
     if not is_needed(catalog, declared):
-        return migrations.plan(catalog, declared)
+        return migrations.plan(catalog, declared, owner)
     _refuse_unless(adopt, catalog)
     baseline = declared[0]
     recorded = AppliedMigration(baseline.version, baseline.name, baseline.sha256)
     adopted = replace(catalog, recorded=True, migrations=(recorded,))
-    return migrations.adopt([baseline]) + migrations.plan(adopted, declared)
+    return migrations.adopt([baseline]) + migrations.plan(adopted, declared, owner)
 
 
 def plan(

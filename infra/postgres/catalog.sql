@@ -150,7 +150,7 @@ SELECT json_build_object(
     ORDER BY r.schema, r.name), '[]')
     FROM relations r JOIN pg_sequence q ON q.seqrelid = r.oid),
 'types', (SELECT coalesce(json_agg(json_build_object(
-    'schema', s.name, 'name', t.typname, 'kind', t.typtype) ORDER BY s.name, t.typname), '[]')
+    'schema', s.name, 'name', t.typname, 'kind', t.typtype, 'owner', pg_get_userbyid(t.typowner)) ORDER BY s.name, t.typname), '[]')
     FROM pg_type t JOIN schemas s ON s.oid = t.typnamespace
     WHERE t.typtype IN ('e', 'd', 'r')
       AND NOT EXISTS (SELECT FROM extension_members e WHERE e.classid = 'pg_type'::regclass AND e.objid = t.oid)),

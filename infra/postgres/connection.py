@@ -131,6 +131,19 @@ def connect(
         ) from None
 
 
+@contextmanager
+def acting_as(connection: Connection, role: str) -> Iterator[None]:
+    """What the superuser's session does in this block, `role` does: its own code would run as the superuser otherwise."""
+    from psycopg.sql import SQL, Identifier
+
+    connection.execute(SQL("SET SESSION AUTHORIZATION {}").format(Identifier(role)))
+    try:
+        yield
+    finally:
+        if not connection.closed and not connection.broken:
+            connection.execute("RESET SESSION AUTHORIZATION")
+
+
 def reconnected(login: Login, database: str) -> Login:
     """The same server and user, in another database."""
     return Login(login.endpoint, login.user, login.password, database)

@@ -31,11 +31,14 @@ if TYPE_CHECKING:
 class FileChange(Change):
     """A change whose statements come from a file, so that an error can name file, line and column.
 
-    path: the file as shown in errors. text: its content; `statement` may add to it, but only at the end.
+    path: the file as shown in errors. text: its content. begin: where it begins in `statement`, in characters.
+    role: who runs it.
     """
 
     path: str = ""
     text: str = ""
+    begin: int = 0
+    role: str = ""
 
 
 TOLERATED = ("23", "42", "2BP01", "0A000", "55000", "55006")
@@ -175,7 +178,10 @@ def _run_alone(connection: Connection, change: Change, cancelled: threading.Even
     try:
         _run_statements(connection, _text(connection, change), cancelled, wait)
     except psycopg.Error as error:
-        _fail(connection, change, error, _Location.of(change, error, None))
+        location = _Location.of(change, error, None)
+        if not connection.closed and not connection.broken:
+            connection.execute("RESET SESSION AUTHORIZATION")
+        _fail(connection, change, error, location)
 
 
 def _run_statements(connection: Connection, text: str, cancelled: threading.Event, wait: float) -> None:
@@ -236,7 +242,7 @@ class _Location:
         # The server counts characters from 1, and not every error has a position; else the statement's beginning is
         # used.
         within = int(error.diag.statement_position or 1) - 1
-        return cls(change, min(start + within, len(change.text)))
+        return cls(change, min(max(start + within - change.begin, 0), len(change.text)))
 
     def __str__(self) -> str:
         line, column = line_and_column(self.change.text, self.offset)
@@ -252,11 +258,16 @@ def _failure(connection: Connection, change: Change, error: Error, location: _Lo
     path = str(location) if location else change.path if isinstance(change, FileChange) else change.subject
     cause = error.diag.message_primary or str(error).splitlines()[0]
     detail = f": {error.diag.message_detail}" if error.diag.message_detail else ""
-    return kind(f"{change.action} {change.subject}", path, f"{cause}{detail}", _hint(connection, error))
+    return kind(f"{change.action} {change.subject}", path, f"{cause}{detail}", _hint(connection, change, error))
 
 
-def _hint(connection: Connection, error: Error) -> str:
+def _hint(connection: Connection, change: Change, error: Error) -> str:
     state = error.sqlstate or ""
+    if state == "42501" and isinstance(change, FileChange):
+        return (
+            f"migrations are run by {change.role}, who is no superuser; do what needs one in `circlepay psql`, such as "
+            "CREATE EXTENSION for one that PostgreSQL does not trust, and write IF NOT EXISTS in the migration"
+        )
     if state == "55P03":
         return (
             f"another session holds the lock ({_open_transactions(connection)}); end it or raise postgres.lockTimeout"
@@ -272,6 +283,8 @@ def _open_transactions(connection: Connection) -> str:
     if connection.closed or connection.broken:
         return "unknown"
     _rollback(connection)
+    # Only the superuser is shown what other roles' sessions do, and the owner may be at work here.
+    connection.execute("BEGIN; SET LOCAL SESSION AUTHORIZATION DEFAULT")
     row = connection.execute(
         """
         SELECT string_agg(format('session %s, %s, in a transaction since %s', pid,
@@ -281,6 +294,7 @@ def _open_transactions(connection: Connection) -> str:
         WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
         """
     ).fetchone()
+    _rollback(connection)
     return str(row[0]) if row and row[0] else "it has ended in the meantime"
 
 

@@ -196,6 +196,7 @@ class Type:
     schema: str
     name: str
     kind: str
+    owner: str
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ _PSQL = {
     "\\connect": "remove it: a migration runs in the stack's database and in no other",
 }
 
+_LEAVES_ITS_ROLE = re.compile(r"(?:re)?set (?:local |session )?session authorization\b|discard all\b")
 _SETTINGS = "set it in the stack's file under postgres (docs/settings.md), or leave it to whoever runs the server"
 _ROLES = (
     "a migration may name postgres.applicationRole, which exists before it runs; other roles are made once per server by "
@@ -148,6 +149,10 @@ def _of_statement(statement: Statement, *, transactional: bool) -> Iterator[Obje
             f"{statement.words[0].upper()} would end the transaction that the file shares with its record",
             "remove it, or begin the file with `-- transaction: none`",
         )
+    elif _LEAVES_ITS_ROLE.match(said):
+        cause = f"{statement.words[0].upper()} would let the rest run as the superuser, and not as postgres.ownerRole"
+        hint = "remove it; what needs a superuser is done once in `circlepay psql`"
+        yield Objection(statement.offset, cause, hint, applicable=True)
     else:
         yield from _of_cluster(statement)
 

@@ -225,14 +225,17 @@ def refuse(waiting: Sequence[Migration]) -> None:
             raise migration.objection
 
 
-def plan(catalog: Catalog, declared: Sequence[Migration]) -> list[Change]:
-    """The record table, if it is missing, and every pending migration. Pure. Raises MigrationError as `check` does."""
+def plan(catalog: Catalog, declared: Sequence[Migration], owner: str = "") -> list[Change]:
+    """The record table, if it is missing, and every pending migration. Pure. Raises MigrationError as `pending` does.
+
+    owner: who runs the migrations; empty in a replay, which meets nobody's objects.
+    """
     waiting = pending(catalog, declared)
     changes: list[Change] = [] if catalog.recorded else [record_table()]
     changes += [
         _record_again(declared[record.version - 1]) for record in catalog.migrations if _is_former(record, declared)
     ]
-    return changes + [_apply(migration) for migration in waiting]
+    return changes + [_apply(migration, owner) for migration in waiting]
 
 
 def _is_former(record: AppliedMigration, declared: Sequence[Migration]) -> bool:
@@ -263,17 +266,23 @@ def record_table() -> Change:
     )
 
 
-def _apply(migration: Migration) -> FileChange:
+def _apply(migration: Migration, owner: str) -> FileChange:
+    from psycopg.sql import SQL, Identifier
+
     from infra.postgres.execution import FileChange, joined, raw
 
+    # Not SET ROLE: a RESET ROLE in the file would end that. The record is the superuser's, whom no owner can deceive.
+    before = SQL("SET SESSION AUTHORIZATION {}\n;\n").format(Identifier(owner)) if owner else SQL("")
     return FileChange(
         subject=f"migration {migration.label}",
         action="apply",
         reason="has not been applied",
         lock="ACCESS EXCLUSIVE on the tables it alters" if migration.transactional else "depends on its statements",
         reversible=False,
-        statement=joined([raw(migration.text), _record(migration)]),
+        statement=before + joined([raw(migration.text), raw("RESET SESSION AUTHORIZATION"), _record(migration)]),
         transactional=migration.transactional,
+        begin=len(before.as_string(None)),
+        role=owner,
         path=migration.path,
         text=migration.text,
     )

@@ -27,6 +27,7 @@ from infra.postgres import (
     execution,
     limits,
     migrations,
+    ownership,
     parameters,
     privilege_findings,
     privileges,
@@ -34,7 +35,7 @@ from infra.postgres import (
     schema,
     session_settings,
 )
-from infra.postgres.connection import MAINTENANCE_DATABASE, connect, exclusive, reconnected
+from infra.postgres.connection import MAINTENANCE_DATABASE, acting_as, connect, exclusive, reconnected
 from infra.postgres.database import DatabaseDeclaration
 from infra.postgres.facts import Catalog
 from infra.postgres.indexes import OptionalDrop, read_optional_drops
@@ -66,9 +67,14 @@ _TRIGGERS_FIRE = {"session_replication_role": "origin"}
 
 @dataclass(frozen=True)
 class DatabaseObjects:
-    """The declaration. cache: folder for files that can be recreated. Timeouts in seconds."""
+    """The declaration. cache: folder for files that can be recreated. Timeouts in seconds.
+
+    owner: of the objects; where it is the database's own owner, as it was before there was a role for this, it is left
+    alone.
+    """
 
     database: DatabaseDeclaration
+    owner: RoleDeclaration
     role: RoleDeclaration
     privileges: PrivilegesDeclaration
     migrations: tuple[Migration, ...]
@@ -82,6 +88,11 @@ class DatabaseObjects:
     def lock_try(self) -> float:
         """Seconds that one try waits for a lock."""
         return min(LOCK_TRY, self.lock_timeout)
+
+    @property
+    def managed_roles(self) -> list[str]:
+        """Names of the roles that are made and mended here."""
+        return [self.role.name, self.owner.name]
 
 
 @dataclass(frozen=True)
@@ -106,8 +117,9 @@ def declare(settings: PostgresSettings, *, application_password: str, sql: Path,
             connection_limit=settings.connection_limit,
             adopt=settings.adopt,
         ),
+        owner=roles.owner(settings.owner_role, adopt=settings.adopt),
         role=RoleDeclaration(settings.application_role, application_password, adopt=settings.adopt),
-        privileges=PrivilegesDeclaration(settings.application_role, settings.superuser, settings.restrict_public),
+        privileges=PrivilegesDeclaration(settings.application_role, settings.owner_role, settings.restrict_public),
         migrations=tuple(migrations.load(sql / "migrations")),
         cache=cache,
         drops=read_optional_drops(sql / "optional" / "drop_redundant_indexes.sql"),
@@ -127,7 +139,7 @@ def plan_all(login: Login, objects: DatabaseObjects, *, sections: Collection[Sec
         database.check_locale(maintenance, objects.database)
         name = objects.database.name
         facts = catalog.read_overview(
-            maintenance, databases=[name, database.unfinished_name(name)], roles=[objects.role.name]
+            maintenance, databases=[name, database.unfinished_name(name)], roles=objects.managed_roles
         )
         return plan(facts, objects, exists=False, sections=sections)
 
@@ -151,7 +163,8 @@ def _plan_new(facts: Catalog, objects: DatabaseObjects, sections: Collection[Sec
     """For an empty database every change is known in advance."""
     changes: list[Change] = []
     if Section.SCHEMA in sections:
-        changes += migrations.plan(facts, objects.migrations)
+        changes += ownership.prepare(facts, objects.owner, objects.database.owner)
+        changes += migrations.plan(facts, objects.migrations, objects.owner.name)
     if Section.ACCESS in sections:
         changes += _role_changes(facts, objects)
         changes += privileges.plan(facts, objects.privileges, tables_follow=True)
@@ -164,7 +177,7 @@ def _role_changes(facts: Catalog, objects: DatabaseObjects) -> list[Change]:
 
 def _overview_query(objects: DatabaseObjects) -> Composable:
     name = objects.database.name
-    return catalog.overview_query([name, database.unfinished_name(name)], [objects.role.name])
+    return catalog.overview_query([name, database.unfinished_name(name)], objects.managed_roles)
 
 
 def _plan_existing(facts: Catalog, objects: DatabaseObjects, sections: Collection[Section]) -> Outcome:
@@ -176,10 +189,14 @@ def _plan_existing(facts: Catalog, objects: DatabaseObjects, sections: Collectio
         database.refuse_foreign(facts, objects.database)
     waiting: list[Change] = []
     if Section.SCHEMA in sections:
-        waiting = adoption.preview(facts, objects.migrations, adopt=objects.database.adopt)
-        changes += waiting
+        waiting = adoption.preview(facts, objects.migrations, objects.owner.name, adopt=objects.database.adopt)
+        changes += [
+            *ownership.prepare(facts, objects.owner, objects.database.owner),
+            *ownership.plan(facts, known, objects.owner.name),
+            *waiting,
+        ]
         if known is not None and not any(change.action == "apply" for change in waiting):
-            changes += schema.plan(facts, _schema(objects, known))
+            changes += [*ownership.foreign_key_triggers(facts, known), *schema.plan(facts, _schema(objects, known))]
     if Section.ACCESS in sections:
         changes += _role_changes(facts, objects)
         changes += privileges.plan(facts, objects.privileges, tables_follow=bool(waiting) and not facts.tables)
@@ -187,7 +204,7 @@ def _plan_existing(facts: Catalog, objects: DatabaseObjects, sections: Collectio
 
 
 def _schema(objects: DatabaseObjects, known: Catalog) -> SchemaDeclaration:
-    return SchemaDeclaration(known, objects.database.owner, objects.drops, objects.drop_redundant)
+    return SchemaDeclaration(known, objects.drops, objects.drop_redundant)
 
 
 def _findings(
@@ -204,6 +221,8 @@ def _findings(
                 "schema", "its drift is unknown: the migrations have not been replayed by this clone yet", remedy
             )
         yield from limits.findings(facts)
+        if objects.owner.name != objects.database.owner:
+            yield from roles.findings(facts, objects.owner)
     if Section.ACCESS in sections:
         yield from roles.findings(facts, objects.role)
         yield from session_settings.findings(facts, objects.role.name, frozenset(parameters.NAMES))
@@ -271,8 +290,10 @@ class _Run:
             facts = catalog.parse_overview(answer)
             if facts.database(self.objects.database.name) is None:
                 database.check_locale(maintenance, self.objects.database)
+                # A role without our mark stops the run before anything is created.
+                if Section.SCHEMA in self.sections:
+                    ownership.prepare(facts, self.objects.owner, self.objects.database.owner)
                 if Section.ACCESS in self.sections:
-                    # A role without our mark stops the run before anything is created.
                     roles.plan(facts, self.objects.role)
             self._run(maintenance, database.plan(facts, self.objects.database))
 
@@ -282,12 +303,14 @@ class _Run:
             if self.sections == {Section.DATABASE}:
                 self._run(connection, self._database_changes(facts))
                 return self._finish(connection, facts, None)
-            if facts.empty and Section.SCHEMA in self.sections and not self._role_exists(facts):
+            if facts.empty and Section.SCHEMA in self.sections and not self._a_role_exists(facts):
                 return self._fill_empty(connection, facts)
             return self._repair(connection, catalog.read(connection))
 
-    def _role_exists(self, facts: Catalog) -> bool:
+    def _a_role_exists(self, facts: Catalog) -> bool:
         """Whether there is a role to repair; the overview does not hold all facts that this needs."""
+        if facts.role(self.objects.owner.name) is not None:
+            return True
         return Section.ACCESS in self.sections and facts.role(self.objects.role.name) is not None
 
     def _fill_empty(self, connection: Connection, facts: Catalog) -> Outcome:
@@ -310,16 +333,29 @@ class _Run:
         if Section.SCHEMA not in self.sections:
             self._run(connection, changes)
             return self._finish(connection, facts, None)
+        changes += ownership.prepare(facts, self.objects.owner, self.objects.database.owner)
         adopted = adoption.plan(facts, self.objects.migrations, self.objects.database.adopt, self._replay)
         self._run(connection, [*changes, *adopted])
-        if adopted:
+        if self._give_to_owner(connection, facts) or adopted:
             facts = catalog.read(connection)
-        waiting = migrations.plan(facts, self.objects.migrations)
+        waiting = migrations.plan(facts, self.objects.migrations, self.objects.owner.name)
         for change in waiting:
             self._run(connection, [change])
         if waiting:
             facts = catalog.read(connection)
         return self._finish(connection, facts, self._declared(facts))
+
+    def _give_to_owner(self, connection: Connection, facts: Catalog) -> list[Change]:
+        """Before the migrations, which could not alter what belongs to somebody else."""
+        known = declared.recall(self.objects.cache, self.objects.migrations, facts.server.major)
+        return self._repair_objects(connection, ownership.plan(facts, known, self.objects.owner.name))
+
+    def _repair_objects(self, connection: Connection, changes: list[Change]) -> list[Change]:
+        wait = self.objects.lock_timeout
+        done, refused = execution.repair(connection, changes, cancelled=self.cancelled, wait=wait)
+        self.refused += refused
+        self._report(done)
+        return done
 
     def _declared(self, facts: Catalog) -> Catalog:
         known = declared.recall(self.objects.cache, self.objects.migrations, facts.server.major)
@@ -333,13 +369,11 @@ class _Run:
 
     def _finish(self, connection: Connection, facts: Catalog, known: Catalog | None) -> Outcome:
         if known is not None:
-            done, self.refused = execution.repair(
-                connection,
-                schema.plan(facts, _schema(self.objects, known)),
-                cancelled=self.cancelled,
-                wait=self.objects.lock_timeout,
-            )
-            self._report(done)
+            misplaced = ownership.plan(facts, known, self.objects.owner.name)
+            self._repair_objects(connection, [*misplaced, *ownership.foreign_key_triggers(facts, known)])
+            if repairs := schema.plan(facts, _schema(self.objects, known)):
+                with acting_as(connection, self.objects.owner.name):
+                    self._repair_objects(connection, repairs)
         if Section.ACCESS in self.sections:
             access = [*_role_changes(facts, self.objects), *privileges.plan(facts, self.objects.privileges)]
             self._run(connection, access)

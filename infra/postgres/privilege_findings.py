@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 
 from infra.changes import Finding
-from infra.postgres.facts import Catalog
-from infra.postgres.privileges import PUBLIC, Object, PrivilegesDeclaration, is_managed
+from infra.postgres.facts import Catalog, Grant
+from infra.postgres.privileges import PUBLIC, Object, PrivilegesDeclaration, is_managed, wanted
 
 
 def findings(catalog: Catalog, declared: PrivilegesDeclaration) -> list[Finding]:
@@ -29,7 +29,9 @@ def _grants_to_others(catalog: Catalog, declared: PrivilegesDeclaration) -> list
     others: dict[str, list[str]] = defaultdict(list)
     for grant in catalog.grants:
         item = Object(grant.kind, grant.schema, grant.name, grant.detail)
-        if grant.grantee not in {declared.role, PUBLIC} and is_managed(item, PUBLIC):
+        if grant.grantee in {declared.role, PUBLIC} or grant.privilege in _of_owner(grant, item, declared, catalog):
+            continue
+        if is_managed(item, PUBLIC) or grant.grantee == declared.owner:
             others[grant.grantee].append(f"{grant.privilege} on {item}")
     return [
         Finding(
@@ -40,6 +42,13 @@ def _grants_to_others(catalog: Catalog, declared: PrivilegesDeclaration) -> list
         )
         for name, privileges in sorted(others.items())
     ]
+
+
+def _of_owner(grant: Grant, item: Object, declared: PrivilegesDeclaration, catalog: Catalog) -> frozenset[str]:
+    """The declared privileges of the owner on `item`, where the grant is to the owner."""
+    if grant.grantee != declared.owner:
+        return frozenset()
+    return wanted(item, declared.owner, declared, catalog.server.major)
 
 
 def _unmanaged(catalog: Catalog, declared: PrivilegesDeclaration) -> list[Finding]:

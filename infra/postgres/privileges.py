@@ -1,4 +1,4 @@
-"""Privileges of the application's role and of PUBLIC in the database.
+"""Privileges of the application's role, of the objects' owner and of PUBLIC in the database.
 
 Documented: CONNECT on the database, USAGE on schema public, ALL on every table and sequence in it, and the same for
 those that the owner creates later. ALL includes TRUNCATE, REFERENCES, TRIGGER and, from PostgreSQL 17, MAINTAIN. The
@@ -32,7 +32,7 @@ class PrivilegesDeclaration:
     """owner: the role that runs the migrations. strict: PUBLIC loses its default CONNECT and TEMPORARY on the database."""
 
     role: str = "circlepay_user"
-    owner: str = "postgres"
+    owner: str = "circlepay_owner"
     strict: bool = False
 
 
@@ -77,28 +77,34 @@ def all_privileges(kind: str, major: int) -> tuple[str, ...]:
 
 
 def wanted(item: Object, grantee: str, declared: PrivilegesDeclaration, major: int) -> frozenset[str]:
-    """The declared privileges of the role or of PUBLIC on `item`."""
-    in_application = item.schema == APPLICATION_SCHEMA
+    """The declared privileges of the role, the owner or PUBLIC on `item`; the owner's on its own objects need no grant."""
+    if grantee == declared.owner:
+        return _of_owner(item)
     if grantee == PUBLIC:
-        if item.kind == "database":
-            return frozenset() if declared.strict else frozenset({"CONNECT", "TEMPORARY"})
-        if item.kind == "schema":
-            return frozenset({"USAGE"}) if item.name == APPLICATION_SCHEMA else frozenset()
-        # PostgreSQL's own default; the trigger function needs no privilege to fire.
-        return (
-            frozenset(all_privileges(item.kind, major))
-            if item.kind in {"function", "procedure", "type"}
-            else frozenset()
-        )
+        return _of_public(item, declared, major)
     if item.kind == "database":
         return frozenset({"CONNECT"})
     if item.kind == "schema":
         return frozenset({"USAGE"}) if item.name == APPLICATION_SCHEMA else frozenset()
-    return (
-        frozenset(all_privileges(item.kind, major))
-        if in_application and item.kind in {"table", "sequence"}
-        else frozenset()
-    )
+    in_application = item.schema == APPLICATION_SCHEMA and item.kind in {"table", "sequence"}
+    return frozenset(all_privileges(item.kind, major)) if in_application else frozenset()
+
+
+def _of_owner(item: Object) -> frozenset[str]:
+    """CREATE on the database is for schemas, and for the extensions that PostgreSQL trusts."""
+    if item.kind == "database":
+        return frozenset({"CREATE", "TEMPORARY"})
+    return frozenset({"USAGE", "CREATE"}) if (item.kind, item.name) == ("schema", APPLICATION_SCHEMA) else frozenset()
+
+
+def _of_public(item: Object, declared: PrivilegesDeclaration, major: int) -> frozenset[str]:
+    if item.kind == "database":
+        return frozenset() if declared.strict else frozenset({"CONNECT", "TEMPORARY"})
+    if item.kind == "schema":
+        return frozenset({"USAGE"}) if item.name == APPLICATION_SCHEMA else frozenset()
+    # PostgreSQL's own default; the trigger function needs no privilege to fire.
+    own_default = item.kind in {"function", "procedure", "type"}
+    return frozenset(all_privileges(item.kind, major)) if own_default else frozenset()
 
 
 def expected(catalog: Catalog, declared: PrivilegesDeclaration) -> list[Expectation]:
@@ -133,8 +139,15 @@ def plan(catalog: Catalog, declared: PrivilegesDeclaration, *, tables_follow: bo
     tables_follow: the catalog was read before migrations that create tables, so ALL ON ALL TABLES is always granted.
     """
     grants = _by_object_and_grantee(catalog.grants)
-    changes = [*_revoke_extra(catalog, declared, grants), *_grant_missing(catalog, declared, grants, tables_follow)]
-    return [*changes, *_default_privileges(catalog, declared)]
+    grantees = (PUBLIC, declared.role)
+    missing = _grant_missing(catalog, declared, grants, grantees, tables_follow=tables_follow)
+    return [*_revoke_extra(catalog, declared, grants), *missing, *_default_privileges(catalog, declared)]
+
+
+def plan_owner(catalog: Catalog, declared: PrivilegesDeclaration) -> list[Change]:
+    """What the owner needs before the migrations run: to create in the database and in the application's schema. Pure."""
+    grants = _by_object_and_grantee(catalog.grants)
+    return _grant_missing(catalog, declared, grants, (declared.owner,))
 
 
 def _by_object_and_grantee(grants: Iterable[Grant]) -> dict[tuple[Object, str], list[Grant]]:
@@ -179,11 +192,13 @@ def _grant_missing(
     catalog: Catalog,
     declared: PrivilegesDeclaration,
     grants: dict[tuple[Object, str], list[Grant]],
-    tables_follow: bool,
+    grantees: tuple[str, ...],
+    *,
+    tables_follow: bool = False,
 ) -> list[Change]:
     major = catalog.server.major
     changes: list[Change] = []
-    for grantee in (PUBLIC, declared.role):
+    for grantee in grantees:
         missing = {}
         for item in _objects(catalog):
             held = {grant.privilege for grant in grants.get((item, grantee), ())}

@@ -1,4 +1,4 @@
-"""The application's role: attributes, password and memberships.
+"""The roles of a database, the application's and the owner's: attributes, password and memberships.
 
 The password is never sent: the server stores a SCRAM-SHA-256 verifier (RFC 5802, RFC 7677), which is computed and compared
 here, so that it does not appear even in the log of a server that logs every statement.
@@ -33,11 +33,26 @@ _VERIFIER = re.compile(r"SCRAM-SHA-256\$(\d+):([A-Za-z0-9+/=]+)\$([A-Za-z0-9+/=]
 
 @dataclass(frozen=True)
 class RoleDeclaration:
-    """adopt: take over a role of that name without our mark. All other attributes are fixed: see ATTRIBUTES."""
+    """adopt: take over a role of that name without our mark. login: False for a role that only owns, without a password.
+
+    setting: the one that names the role. All other attributes are fixed: see ATTRIBUTES.
+    """
 
     name: str = "circlepay_user"
     password: str = field(default="", repr=False)
     adopt: bool = False
+    login: bool = True
+    setting: str = "postgres.applicationRole"
+
+    @property
+    def attributes(self) -> dict[str, Attribute]:
+        """Field of facts.Role -> its declaration."""
+        return {**ATTRIBUTES, "login": Attribute(self.login, "LOGIN")}
+
+
+def owner(name: str, *, adopt: bool = False) -> RoleDeclaration:
+    """The role that owns the objects: nobody can log in as it."""
+    return RoleDeclaration(name, adopt=adopt, login=False, setting="postgres.ownerRole")
 
 
 @dataclass(frozen=True)
@@ -106,8 +121,8 @@ def plan(catalog: Catalog, declared: RoleDeclaration) -> list[Change]:
             "take over the role",
             f"role {declared.name}",
             "it exists on this server and was not made by this project",
-            "set postgres.adopt: true to take it over (its password is changed), or choose another "
-            "postgres.applicationRole",
+            f"set postgres.adopt: true to take it over (its password is {'changed' if declared.login else 'removed'}), "
+            f"or choose another {declared.setting}",
         )
     return [*_adopt(found), *_alter(found, declared), *_leave(catalog, declared)]
 
@@ -116,7 +131,7 @@ def _create(declared: RoleDeclaration) -> Change:
     from psycopg.sql import SQL, Identifier, Literal
 
     create = SQL("CREATE ROLE {} WITH {} CONNECTION LIMIT -1 PASSWORD {}").format(
-        Identifier(declared.name), _keywords(ATTRIBUTES), Literal(verifier(declared.password))
+        Identifier(declared.name), _keywords(declared, declared.attributes), _password(declared)
     )
     comment = SQL("COMMENT ON ROLE {} IS {}").format(Identifier(declared.name), Literal(MARK))
     return Change(
@@ -124,10 +139,17 @@ def _create(declared: RoleDeclaration) -> Change:
     )
 
 
-def _keywords(names: Iterable[str]) -> Composable:
+def _keywords(declared: RoleDeclaration, names: Iterable[str]) -> Composable:
     from psycopg.sql import SQL
 
-    return SQL(" ").join([raw(ATTRIBUTES[name].word(ATTRIBUTES[name].wanted)) for name in names])
+    attributes = [declared.attributes[name] for name in names]
+    return SQL(" ").join([raw(attribute.word(attribute.wanted)) for attribute in attributes])
+
+
+def _password(declared: RoleDeclaration) -> Composable:
+    from psycopg.sql import Literal
+
+    return Literal(verifier(declared.password)) if declared.login else raw("NULL")
 
 
 def _adopt(found: Role) -> list[Change]:
@@ -140,28 +162,35 @@ def _adopt(found: Role) -> list[Change]:
 
 
 def _alter(found: Role, declared: RoleDeclaration) -> list[Change]:
-    from psycopg.sql import SQL, Identifier, Literal
+    from psycopg.sql import SQL, Identifier
 
     changes: list[Change] = []
+    attributes = declared.attributes
 
     def alter(reason: str, clause: Composable, *, reversible: bool = True) -> None:
         statement = SQL("ALTER ROLE {} WITH {}").format(Identifier(found.name), clause)
         changes.append(Change(f"role {found.name}", "alter", reason, reversible=reversible, statement=statement))
 
-    wrong = [name for name, attribute in ATTRIBUTES.items() if getattr(found, name) != attribute.wanted]
+    wrong = [name for name, attribute in attributes.items() if getattr(found, name) != attribute.wanted]
     if wrong:
-        observed = ", ".join(ATTRIBUTES[name].word(not ATTRIBUTES[name].wanted) for name in wrong)
-        alter(f"has {observed}", _keywords(wrong))
+        observed = ", ".join(attributes[name].word(not attributes[name].wanted) for name in wrong)
+        alter(f"has {observed}", _keywords(declared, wrong))
     if found.connection_limit != -1:
         alter(f"connection limit is {found.connection_limit}, declared -1", SQL("CONNECTION LIMIT -1"))
     if found.expires:
         alter("its password has an expiry date, declared without one", SQL("VALID UNTIL 'infinity'"))
-    if not matches(declared.password, found.verifier):
-        problem = "is not the declared one" if found.verifier else "is missing"
-        alter(
-            f"its password {problem}", SQL("PASSWORD {}").format(Literal(verifier(declared.password))), reversible=False
-        )
+    if problem := _password_problem(found, declared):
+        alter(problem, SQL("PASSWORD {}").format(_password(declared)), reversible=False)
     return changes
+
+
+def _password_problem(found: Role, declared: RoleDeclaration) -> str:
+    """Why the stored password is not as declared; empty when it is."""
+    if not declared.login:
+        return "has a password, declared without one" if found.verifier else ""
+    if matches(declared.password, found.verifier):
+        return ""
+    return f"its password {'is not the declared one' if found.verifier else 'is missing'}"
 
 
 def _leave(catalog: Catalog, declared: RoleDeclaration) -> list[Change]:

@@ -22,19 +22,17 @@ _ENABLED = {"O": "enabled", "A": "enabled always", "R": "enabled on replicas onl
 
 @dataclass(frozen=True)
 class SchemaDeclaration:
-    """catalog: what the migrations produce. owner: role that owns all of it. drops: applied only with drop_redundant."""
+    """catalog: what the migrations produce. drops: applied only with drop_redundant."""
 
     catalog: Catalog
-    owner: str
     drops: tuple[OptionalDrop, ...] = ()
     drop_redundant: bool = False
 
 
 def plan(catalog: Catalog, declared: SchemaDeclaration) -> list[Change]:
-    """Repairs that neither rewrite nor lose rows, in the order of their dependencies. Pure."""
+    """Repairs that neither rewrite nor lose rows, in the order of their dependencies; the objects' owner makes them. Pure."""
     wanted = declared.catalog
     return [
-        *_owners(catalog, declared),
         *_sequences(catalog, wanted),
         *_functions(catalog, wanted),
         *_columns(catalog, wanted),
@@ -52,43 +50,6 @@ def findings(catalog: Catalog, declared: SchemaDeclaration) -> list[Finding]:
         *indexes.findings(catalog, declared.catalog),
         *structure.unknown(catalog, declared.catalog),
     ]
-
-
-def _owners(catalog: Catalog, declared: SchemaDeclaration) -> Iterator[Change]:
-    from psycopg.sql import SQL, Identifier
-
-    def change(subject: str, observed: str, target: Composable, lock: str = "none") -> Change:
-        return Change(
-            subject=subject,
-            action="alter",
-            reason=f"owner is {observed}, declared {owner}",
-            lock=lock,
-            statement=SQL("ALTER {} OWNER TO {}").format(target, Identifier(owner)),
-        )
-
-    owner = declared.owner
-    for schema in declared.catalog.schemas:
-        found = next((item for item in catalog.schemas if item.name == schema.name), None)
-        if found is not None and found.owner != schema.owner and schema.name == "public":
-            # Its owner is pg_database_owner, a predefined role that stands for the owner of the database.
-            owner = schema.owner
-            yield change(f"schema {schema.name}", found.owner, SQL("SCHEMA {}").format(Identifier(schema.name)))
-            owner = declared.owner
-    for table in structure.known(catalog.tables, declared.catalog.tables):
-        if table.owner != owner:
-            words = {"v": "VIEW", "m": "MATERIALIZED VIEW", "f": "FOREIGN TABLE"}.get(table.kind, "TABLE")
-            target = SQL("{} {}").format(raw(words), Identifier(table.schema, table.name))
-            yield change(f"table {table.schema}.{table.name}", table.owner, target, _exclusive(table))
-    for sequence in structure.known(catalog.sequences, declared.catalog.sequences):
-        # A sequence that belongs to a column follows its table; its owner cannot be changed alone.
-        if sequence.owner != owner and not sequence.owned_by:
-            target = SQL("SEQUENCE {}").format(Identifier(sequence.schema, sequence.name))
-            yield change(f"sequence {sequence.schema}.{sequence.name}", sequence.owner, target)
-    functions = {(item.schema, item.name, item.arguments) for item in declared.catalog.functions}
-    for function in catalog.functions:
-        if (function.schema, function.name, function.arguments) in functions and function.owner != owner:
-            target = SQL("ROUTINE {}({})").format(Identifier(function.schema, function.name), raw(function.arguments))
-            yield change(f"function {function.schema}.{function.name}", function.owner, target)
 
 
 def _exclusive(table: Table) -> str:
@@ -257,7 +218,6 @@ def _triggers(catalog: Catalog, declared: Catalog) -> Iterator[Change]:
         if (found.enabled if found else "O") != wanted.enabled:
             reason = f"is {_ENABLED[found.enabled if found else 'O']}, declared {_ENABLED[wanted.enabled]}"
             yield _trigger(wanted, "enable", reason, _switch(wanted))
-    yield from _internal_triggers(catalog, declared)
 
 
 def _switch(wanted: Trigger) -> Composable:
@@ -276,19 +236,3 @@ def _trigger(wanted: Trigger, action: str, reason: str, statement: Composable) -
         lock=f"SHARE ROW EXCLUSIVE on {wanted.schema}.{wanted.table}",
         statement=statement,
     )
-
-
-def _internal_triggers(catalog: Catalog, declared: Catalog) -> Iterator[Change]:
-    """Foreign keys are enforced by internal triggers; DISABLE TRIGGER ALL disables them and shows nowhere else."""
-    from psycopg.sql import SQL, Identifier
-
-    for table in structure.known(catalog.tables, declared.tables):
-        if table.internal_triggers_disabled:
-            yield Change(
-                subject=f"foreign-key triggers of {table.schema}.{table.name}",
-                action="enable",
-                reason=f"{table.internal_triggers_disabled} of them are disabled; rows written meanwhile may "
-                "violate the foreign keys",
-                lock=f"SHARE ROW EXCLUSIVE on {table.schema}.{table.name}",
-                statement=SQL("ALTER TABLE {} ENABLE TRIGGER ALL").format(Identifier(table.schema, table.name)),
-            )

@@ -97,7 +97,13 @@ class PostgresSettings(Section):
     superuser: Identifier = Field(
         examples=["postgres"],
         default="postgres",
-        description="Role that owns the database and runs the migrations: lower-case letters, digits, `_`, at most 63.",
+        description="Role that owns the database and makes every change: lower-case letters, digits, `_`, at most 63.",
+    )
+    owner_role: Identifier = Field(
+        examples=["circlepay_owner"],
+        default="circlepay_owner",
+        description="Role that owns tables and functions and runs the migrations; no superuser, without a login: "
+        "lower-case letters, digits, `_`, at most 63.",
     )
     superuser_password: Secret | None = Field(
         default=None, description=f"Password of the superuser: {SECRET_LIMIT}. Unset: generated once."

@@ -50,7 +50,11 @@ def names_are_not_reserved(_: str, settings: Settings) -> Iterator[Problem]:
         )
     if postgres.tablespace == "pg_global":
         yield Problem("postgres.tablespace", "must not be pg_global, which holds shared catalogs only")
-    for name, role in (("superuser", postgres.superuser), ("applicationRole", postgres.application_role)):
+    for name, role in (
+        ("superuser", postgres.superuser),
+        ("ownerRole", postgres.owner_role),
+        ("applicationRole", postgres.application_role),
+    ):
         if role.startswith(RESERVED_PREFIX) or role in RESERVED_ROLES:
             yield Problem(f"postgres.{name}", "must be a name PostgreSQL allows: not public, not none, not pg_...")
 
@@ -62,6 +66,17 @@ def application_is_no_superuser(_: str, settings: Settings) -> Iterator[Problem]
             "postgres.applicationRole",
             f"must not be the superuser ({PROJECT}:postgres.superuser): give the application its own",
         )
+
+
+def owner_is_a_role_of_its_own(_: str, settings: Settings) -> Iterator[Problem]:
+    """The objects' owner is neither the superuser nor the application's role, in any stack."""
+    postgres = settings.postgres
+    for name, role in (("superuser", postgres.superuser), ("applicationRole", postgres.application_role)):
+        if postgres.owner_role == role:
+            yield Problem(
+                "postgres.ownerRole",
+                f"must not be {PROJECT}:postgres.{name}: what runs as the owner would reach as far as that role",
+            )
 
 
 def ports_differ(_: str, settings: Settings) -> Iterator[Problem]:
@@ -332,6 +347,7 @@ def _text(secret: SecretStr | None) -> str:
 RULES: tuple[Callable[[str, Settings], Iterator[Problem]], ...] = (
     names_are_not_reserved,
     application_is_no_superuser,
+    owner_is_a_role_of_its_own,
     ports_differ,
     locale_fits_its_provider,
     limits_fit_together,

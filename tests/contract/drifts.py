@@ -164,9 +164,19 @@ DRIFTS = (
     ),
     Drift(
         "revoked default privileges",
-        sql("ALTER DEFAULT PRIVILEGES FOR ROLE postgres IN SCHEMA public REVOKE ALL ON TABLES FROM circlepay_user"),
+        sql(
+            "ALTER DEFAULT PRIVILEGES FOR ROLE circlepay_owner IN SCHEMA public REVOKE ALL ON TABLES FROM circlepay_user"
+        ),
         holds(
             "SELECT count(*) = 1 FROM pg_default_acl WHERE defaclobjtype = 'r' AND defaclacl::text LIKE '%circlepay_user%'"
+        ),
+    ),
+    Drift(
+        "changed owner",
+        sql("ALTER TABLE public.wallets OWNER TO postgres", "ALTER ROLE circlepay_owner SUPERUSER LOGIN"),
+        holds(
+            "SELECT tableowner = 'circlepay_owner' AND NOT rolsuper AND NOT rolcanlogin FROM pg_tables "
+            "JOIN pg_roles ON rolname = 'circlepay_owner' WHERE tablename = 'wallets'"
         ),
     ),
     Drift(

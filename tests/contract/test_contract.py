@@ -14,6 +14,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.contract.drifts import DRIFTS, Drift
+from tests.support import attacks
 from tests.support.live import LiveStack
 from tests.support.quiet_ports import QUIET
 
@@ -66,6 +67,11 @@ def test_down_and_up_again_keep_data_ports_and_passwords(live: LiveStack) -> Non
     with live.as_application() as connection:
         deleted = connection.execute("DELETE FROM users WHERE email = 'kept@example.com'").rowcount
     assert deleted == 1
+
+
+def test_no_attack_of_the_application_succeeds(live: LiveStack) -> None:
+    with live.as_application() as session:
+        assert attacks.succeeded(session) == {}
 
 
 @pytest.mark.parametrize("drift", DRIFTS, ids=lambda drift: drift.name)

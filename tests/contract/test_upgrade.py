@@ -125,6 +125,9 @@ def test_preview_shows_nothing_that_loses_data(not_up_yet: Upgraded) -> None:
     planned = json.loads(run.output)
     assert not [each for each in planned if "replace" in each["operation"]]
     assert not [each for each in planned if each["operation"] == "delete" and each["type"] in not_up_yet.data]
+    shown = {change["subject"]: change["reason"] for each in planned for change in each["changes"]}
+    assert shown["role circlepay_owner"] == "does not exist"
+    assert shown["table public.wallets"] == "owner is postgres, declared circlepay_owner"
 
 
 def test_an_ordinary_up_restarts_and_loses_nothing(up_again: Upgraded) -> None:
@@ -132,6 +135,15 @@ def test_an_ordinary_up_restarts_and_loses_nothing(up_again: Upgraded) -> None:
     up_again.has_kept_everything()
     _circlepay(up_again.clone, "status").expect()
     _circlepay(up_again.clone, "verify").expect()
+
+
+def test_it_gives_the_objects_to_an_owner_without_power(up_again: Upgraded) -> None:
+    with up_again.live.as_superuser() as connection:
+        owners = connection.execute(
+            "SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+        ).fetchall()
+        creators = connection.execute("SELECT DISTINCT pg_get_userbyid(defaclrole) FROM pg_default_acl").fetchall()
+    assert (owners, creators) == ([("circlepay_owner",)], [("circlepay_owner",)])
 
 
 def test_the_next_up_finds_nothing(up_again: Upgraded) -> None:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from infra.endpoint import Endpoint, Login
-from infra.postgres import objects
+from infra.postgres import objects, roles
 from infra.postgres.database import DatabaseDeclaration
 from infra.postgres.indexes import read_optional_drops
 from infra.postgres.migrations import load
@@ -25,8 +25,9 @@ def main() -> None:
     sql = Path(orders["sql"])
     declared = DatabaseObjects(
         database=DatabaseDeclaration(orders["database"], locale_provider="libc", locale="C.UTF-8"),
+        owner=roles.owner(orders["owner"]),
         role=RoleDeclaration(orders["role"], orders["role_password"]),
-        privileges=PrivilegesDeclaration(orders["role"]),
+        privileges=PrivilegesDeclaration(orders["role"], orders["owner"]),
         migrations=tuple(load(sql / "migrations")),
         cache=Path(orders["cache"]),
         drops=read_optional_drops(sql / "optional" / "drop_redundant_indexes.sql"),

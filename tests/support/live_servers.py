@@ -30,14 +30,15 @@ SQL = Path(__file__).resolve().parents[2] / "sql"
 MIGRATIONS = SQL / "migrations"
 MONITORING = SQL / "monitoring"
 APPLICATION_ROLE = "circlepay_user"
+OWNER_ROLE = "circlepay_owner"
 DATABASE = "circlepay_db"
 GRANTS = (
     "GRANT CONNECT ON DATABASE circlepay_db TO circlepay_user",
     "GRANT USAGE ON SCHEMA public TO circlepay_user",
     "GRANT ALL PRIVILEGES ON ALL TABLES IN SCHEMA public TO circlepay_user",
     "GRANT ALL PRIVILEGES ON ALL SEQUENCES IN SCHEMA public TO circlepay_user",
-    "ALTER DEFAULT PRIVILEGES FOR ROLE postgres IN SCHEMA public GRANT ALL ON TABLES TO circlepay_user",
-    "ALTER DEFAULT PRIVILEGES FOR ROLE postgres IN SCHEMA public GRANT ALL ON SEQUENCES TO circlepay_user",
+    "ALTER DEFAULT PRIVILEGES FOR ROLE circlepay_owner IN SCHEMA public GRANT ALL ON TABLES TO circlepay_user",
+    "ALTER DEFAULT PRIVILEGES FOR ROLE circlepay_owner IN SCHEMA public GRANT ALL ON SEQUENCES TO circlepay_user",
 )
 USER = "nobody" if os.geteuid() == 0 else None
 """Who runs the servers, for PostgreSQL refuses root; None for whoever runs the tests."""
@@ -253,13 +254,16 @@ def write_objects(connected: Callable[[str], psycopg.Connection], password: str,
         connection.execute("CREATE DATABASE circlepay_db TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'")
         verifier = connection.pgconn.encrypt_password(password.encode(), APPLICATION_ROLE.encode(), b"scram-sha-256")
         connection.execute(b"CREATE ROLE circlepay_user LOGIN PASSWORD '%s'" % verifier)
+        connection.execute("CREATE ROLE circlepay_owner")
+        connection.execute("GRANT CREATE, TEMPORARY ON DATABASE circlepay_db TO circlepay_owner")
     with connected(DATABASE) as connection:
+        connection.execute("GRANT USAGE, CREATE ON SCHEMA public TO circlepay_owner")
         connection.execute("CREATE SCHEMA circlepay")
         connection.execute("CREATE TABLE circlepay.migrations (version integer PRIMARY KEY, name text, sha256 text)")
         if schema is None:
             apply_migrations(connection)
         else:
-            connection.execute(schema.encode())
+            _as_owner(connection, schema.encode())
         for grant in GRANTS:
             connection.execute(grant.encode())
 
@@ -267,12 +271,18 @@ def write_objects(connected: Callable[[str], psycopg.Connection], password: str,
 def apply_migrations(connection: psycopg.Connection) -> None:
     """Each migration, and its record."""
     for path in sorted(MIGRATIONS.glob("*.sql")):
-        connection.execute(path.read_bytes())
+        _as_owner(connection, path.read_bytes())
         version, _, name = path.stem.partition("_")
         connection.execute(
             "INSERT INTO circlepay.migrations VALUES (%s, %s, encode(sha256(%s), 'hex'))",
             [int(version), name, path.read_bytes()],
         )
+
+
+def _as_owner(connection: psycopg.Connection, statements: bytes) -> None:
+    connection.execute("SET ROLE circlepay_owner")
+    connection.execute(statements)
+    connection.execute("RESET ROLE")
 
 
 @contextmanager

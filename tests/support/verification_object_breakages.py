@@ -8,7 +8,7 @@ from tests.support.verification_breakage import Breakage, by_sql
 
 UPDATED_TABLES = ("users", "wallets", "kyc_documents")
 FOREIGN_KEY_TABLES = ("wallets", "transactions", "kyc_documents")
-ROLE = "circlepay_user"
+ROLE, OWNER = "circlepay_user", "circlepay_owner"
 FUNCTION = "CREATE OR REPLACE FUNCTION update_updated_at_column() RETURNS trigger LANGUAGE plpgsql AS"
 FOREIGN_KEY = "ALTER TABLE wallets ADD CONSTRAINT wallets_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id)"
 DROP_FOREIGN_KEY = "ALTER TABLE wallets DROP CONSTRAINT wallets_user_id_fkey"
@@ -33,7 +33,7 @@ def revoked(what: str, *fails: str, of: str = ROLE) -> Breakage:
 
 def future(what: str, granted_again: str) -> Breakage:
     """Privileges on what is made later are gone."""
-    rule = f"ALTER DEFAULT PRIVILEGES FOR ROLE postgres IN SCHEMA public {{}} ON {what}"
+    rule = f"ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} IN SCHEMA public {{}} ON {what}"
     undo = rule.format(f"GRANT {granted_again}") + f" TO {ROLE}"
     do = rule.format(f"REVOKE {granted_again}") + f" FROM {ROLE}"
     return by_sql(f"no {granted_again} on future {what}", do, undo, "privileges: future tables")
@@ -42,7 +42,8 @@ def future(what: str, granted_again: str) -> Breakage:
 users, wallets, transactions, documents = (
     partial(altered, f"TABLE {table}") for table in ("users", "wallets", "transactions", "kyc_documents")
 )
-role, database = partial(altered, f"ROLE {ROLE}"), partial(altered, "DATABASE circlepay_db")
+role, owner = partial(altered, f"ROLE {ROLE}"), partial(altered, f"ROLE {OWNER}")
+database = partial(altered, "DATABASE circlepay_db")
 
 DROPPED_INDEX = by_sql(
     "an index is dropped",
@@ -203,8 +204,8 @@ PRIVILEGES = [
     granted("pg_monitor", "privileges: role is member of nothing"),
     by_sql(
         "the role may become the owner",
-        f"GRANT postgres TO {ROLE} WITH INHERIT FALSE",
-        f"REVOKE postgres FROM {ROLE}",
+        f"GRANT {OWNER} TO {ROLE} WITH INHERIT FALSE",
+        f"REVOKE {OWNER} FROM {ROLE}",
         "privileges: role is member of nothing",
         "privileges: cannot become the owner",
     ),
@@ -220,12 +221,27 @@ PRIVILEGES = [
     by_sql(
         "the role owns a table",
         f"ALTER TABLE users OWNER TO {ROLE}",
-        f"ALTER TABLE users OWNER TO postgres;;GRANT ALL ON users, users_id_seq TO {ROLE}",
+        f"ALTER TABLE users OWNER TO {OWNER};;GRANT ALL ON users, users_id_seq TO {ROLE}",
         "schema: table users",
         "privileges: owns nothing",
         "privileges: cannot pass on its privileges users",
         *(f"privileges: cannot {what}" for what in ("alter a table", "disable a trigger", "drop an index")),
     ),
+    users("OWNER TO postgres", f"OWNER TO {OWNER}", "schema: table users", "privileges: superusers own nothing here"),
+    altered(
+        "FUNCTION update_updated_at_column()",
+        "OWNER TO postgres",
+        f"OWNER TO {OWNER}",
+        "privileges: superusers own nothing here",
+    ),
+    owner("LOGIN", "NOLOGIN", "privileges: owner attribute rolcanlogin"),
+    owner(
+        "SUPERUSER",
+        "NOSUPERUSER",
+        "privileges: owner attribute rolsuper",
+        "privileges: superusers own nothing here",
+    ),
+    granted("pg_read_server_files", "privileges: owner is member of nothing", to=OWNER),
     granted("SELECT ON users", "privileges: public holds nothing on tables", to="PUBLIC"),
     revoked("TEMPORARY ON DATABASE circlepay_db", "privileges: public on the database", of="PUBLIC"),
     role(

@@ -128,7 +128,7 @@ def subject_of(postgres: Location, redis: Location) -> Subject:
             database="circlepay_db",
             application_role="circlepay_user",
             application_password=secrets.token_urlsafe(18) + "/@%' \"",
-            owner="postgres",
+            owner=live_servers.OWNER_ROLE,
             encoding="UTF8",
             locale="C",
             locale_provider="libc",

@@ -38,10 +38,11 @@ class DatabaseSection(Handler):
         from infra.postgres.database import DatabaseDeclaration
         from infra.postgres.objects import DatabaseObjects
         from infra.postgres.privileges import PrivilegesDeclaration
-        from infra.postgres.roles import RoleDeclaration
+        from infra.postgres.roles import RoleDeclaration, owner
 
         defaults: dict[str, Any] = {
             "database": DatabaseDeclaration(name=inputs["connection"]["database"]),
+            "owner": owner("circlepay_owner"),
             "role": RoleDeclaration(),
             "privileges": PrivilegesDeclaration(),
             "migrations": (),

@@ -17,7 +17,7 @@ class Schema(DatabaseSection):
     token = "circlepay:index:Schema"
     inputs = {
         "connection": Property("object", "The superuser's login to the database.", secret_members=CONNECTION_SECRETS),
-        "owner": Property("string", "Role that owns the objects."),
+        "owner": Property("string", "Role that owns the objects and runs the migrations."),
         "folder": Property("string", "Folder with `migrations` and `optional`."),
         "migrations": Property("array", "Declared migrations: version, name, sha256."),
         "adopt": Property("boolean", "Whether a schema built by hand may be taken over as the baseline."),
@@ -42,15 +42,16 @@ class Schema(DatabaseSection):
         return super().not_yet(inputs, state, reason)
 
     def declaration(self, inputs: Values) -> dict[str, Any]:
-        from infra.postgres import migrations
+        from infra.postgres import migrations, roles
         from infra.postgres.database import DatabaseDeclaration
         from infra.postgres.indexes import read_optional_drops
 
-        folder = Path(inputs["folder"])
+        folder, connection = Path(inputs["folder"]), inputs["connection"]
         return {
             "database": DatabaseDeclaration(
-                name=inputs["connection"]["database"], owner=inputs["owner"], adopt=inputs["adopt"]
+                name=connection["database"], owner=connection["user"], adopt=inputs["adopt"]
             ),
+            "owner": roles.owner(inputs["owner"], adopt=inputs["adopt"]),
             "migrations": tuple(migrations.load(folder / "migrations")),
             "drops": read_optional_drops(folder / "optional" / "drop_redundant_indexes.sql"),
             "drop_redundant": inputs["dropRedundantIndexes"],

@@ -1,4 +1,4 @@
--- All catalog facts that the checks compare, as one row of JSON values. Parameters: role, database.
+-- All catalog facts that the checks compare, as one row of JSON values. Parameters: role, owner, database.
 WITH tables AS (
     SELECT c.oid, c.relname, c.relkind, c.relpersistence, c.relrowsecurity, pg_get_userbyid(c.relowner) AS owner
     FROM pg_class c
@@ -45,9 +45,19 @@ SELECT
                           WHERE d.classid = 'pg_class'::regclass AND d.objid = s.oid AND d.deptype = 'a')))
        FROM pg_class s JOIN pg_sequence q ON q.seqrelid = s.oid
       WHERE s.relnamespace = 'public'::regnamespace) AS sequences,
-    (SELECT to_jsonb(r) - 'rolpassword' FROM pg_authid r WHERE r.rolname = %(role)s) AS role,
-    (SELECT coalesce(json_agg(pg_get_userbyid(m.roleid)), '[]')
-       FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member WHERE r.rolname = %(role)s) AS memberships,
+    (SELECT json_object_agg(r.rolname, to_jsonb(r) - 'rolpassword' || jsonb_build_object('password', r.rolpassword IS NOT NULL))
+       FROM pg_authid r WHERE r.rolname IN (%(role)s, %(owner)s)) AS roles,
+    (SELECT json_object_agg(r.rolname, (SELECT coalesce(json_agg(pg_get_userbyid(m.roleid)), '[]')
+            FROM pg_auth_members m WHERE m.member = r.oid))
+       FROM pg_roles r WHERE r.rolname IN (%(role)s, %(owner)s)) AS memberships,
+    (SELECT coalesce(json_agg(pg_describe_object(o.classid, o.oid, 0) ORDER BY o.oid), '[]')
+       FROM (SELECT 'pg_class'::regclass AS classid, oid, relowner AS owner, relnamespace AS namespace FROM pg_class
+              WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+             UNION ALL SELECT 'pg_proc'::regclass, oid, proowner, pronamespace FROM pg_proc) o
+       JOIN pg_roles r ON r.oid = o.owner AND r.rolsuper
+      WHERE o.namespace = 'public'::regnamespace
+        AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = o.classid AND d.objid = o.oid AND d.deptype = 'e')
+    ) AS superusers_objects,
     (SELECT coalesce(json_agg(rolname), '[]') FROM pg_authid
       WHERE rolcanlogin AND rolpassword IS NOT NULL AND rolpassword NOT LIKE 'SCRAM-SHA-256$%%') AS weak_verifiers,
     (SELECT coalesce(json_agg(s), '[]') FROM (

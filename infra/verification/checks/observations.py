@@ -90,7 +90,8 @@ def application(subject: Subject) -> Iterator[Connection]:
 @pytest.fixture(scope="session")
 def catalog(subject: Subject, superuser: Connection) -> Row:
     """All catalog facts that the checks compare, read by one statement; see catalog.sql for the shapes."""
-    names = {"role": subject.postgres.application_role, "database": subject.postgres.database}
+    own = subject.postgres
+    names = {"role": own.application_role, "owner": own.owner, "database": own.database}
     facts = superuser.execute(CATALOG_QUERY.read_bytes(), names).fetchone()
     assert facts is not None
     return facts

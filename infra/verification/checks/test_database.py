@@ -15,7 +15,7 @@ NEVER_CHANGED = (
 
 
 def test_owner(catalog: dict[str, Any], subject: Subject) -> None:
-    expect(catalog["database"]["owner"], subject.postgres.owner)
+    expect(catalog["database"]["owner"], subject.postgres.superuser)
 
 
 def test_encoding(catalog: dict[str, Any], subject: Subject) -> None:

@@ -16,7 +16,7 @@ from infra.verification.subject import Subject
 PERMISSION_DENIED = "42501"
 UNDEFINED_OBJECT = ("42P01", "42704")
 """undefined_table, undefined_object: the object is missing, which other checks report."""
-ATTRIBUTES = {
+ATTRIBUTES: dict[str, object] = {
     "rolcanlogin": True,
     "rolinherit": True,
     "rolsuper": False,
@@ -27,6 +27,7 @@ ATTRIBUTES = {
     "rolconnlimit": -1,
     "rolvaliduntil": None,
 }
+OWNER_ATTRIBUTES = {**ATTRIBUTES, "rolcanlogin": False, "password": False}
 EVERY_TABLE = [(table, privilege) for table in TABLES for privilege in TABLE_PRIVILEGES]
 EVERY_SEQUENCE = [(sequence, privilege) for sequence in SEQUENCES for privilege in SEQUENCE_PRIVILEGES]
 
@@ -79,15 +80,34 @@ def expect_refusal(state: str | None, what: str) -> None:
         raise MismatchError(f"the application cannot {what} (SQLSTATE {PERMISSION_DENIED})", outcome, remedy)
 
 
-@pytest.mark.parametrize("attribute", ATTRIBUTES)
-def test_role_attribute(catalog: dict[str, Any], attribute: str) -> None:
-    observed = (catalog["role"] or {}).get(attribute, "no such role")
+def attribute_of(catalog: dict[str, Any], role: str, attribute: str) -> object:
+    """A column of pg_roles."""
+    observed = ((catalog["roles"] or {}).get(role) or {}).get(attribute, "no such role")
     # PostgreSQL has no way back from an expiry date to none; `infinity` means the same.
-    expect(None if observed == "infinity" else observed, ATTRIBUTES[attribute])
+    return None if observed == "infinity" else observed
 
 
-def test_role_is_member_of_nothing(catalog: dict[str, Any]) -> None:
-    expect(catalog["memberships"], [])
+@pytest.mark.parametrize("attribute", ATTRIBUTES)
+def test_role_attribute(catalog: dict[str, Any], subject: Subject, attribute: str) -> None:
+    expect(attribute_of(catalog, subject.postgres.application_role, attribute), ATTRIBUTES[attribute])
+
+
+def test_role_is_member_of_nothing(catalog: dict[str, Any], subject: Subject) -> None:
+    expect(catalog["memberships"][subject.postgres.application_role], [])
+
+
+@pytest.mark.parametrize("attribute", OWNER_ATTRIBUTES)
+def test_owner_attribute(catalog: dict[str, Any], subject: Subject, attribute: str) -> None:
+    """What a trigger does in a cascade, the owner of the table does."""
+    expect(attribute_of(catalog, subject.postgres.owner, attribute), OWNER_ATTRIBUTES[attribute])
+
+
+def test_owner_is_member_of_nothing(catalog: dict[str, Any], subject: Subject) -> None:
+    expect((catalog["memberships"] or {}).get(subject.postgres.owner, "no such role"), [])
+
+
+def test_superusers_own_nothing_here(catalog: dict[str, Any]) -> None:
+    expect(catalog["superusers_objects"], [], "run `make up`: it gives them to the owner, who is no superuser")
 
 
 def test_may_connect_and_use_the_schema(application: Connection, subject: Subject) -> None:

@@ -14,7 +14,7 @@ import pytest
 from psycopg.sql import SQL, Identifier, Literal
 
 from infra.endpoint import Endpoint, Login
-from infra.postgres import objects
+from infra.postgres import objects, roles
 from infra.postgres.connection import connect, reconnected
 from infra.postgres.database import MARK, DatabaseDeclaration
 from infra.postgres.indexes import read_optional_drops
@@ -27,6 +27,7 @@ from tests.support.live_servers import LiveServer
 
 PASSWORD = "app-Password-123456 %:/@'\"\\"
 ROLE = "circlepay_user"
+OWNER = "circlepay_owner"
 _numbers = itertools.count(1)
 
 
@@ -119,11 +120,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-def _declaration(name: str, role: str, cache: Path) -> DatabaseObjects:
+def _declaration(name: str, role: str, cache: Path, owner: str = OWNER) -> DatabaseObjects:
     return DatabaseObjects(
         database=DatabaseDeclaration(name, locale_provider="libc", locale="C.UTF-8"),
+        owner=roles.owner(owner),
         role=RoleDeclaration(role, PASSWORD),
-        privileges=PrivilegesDeclaration(role),
+        privileges=PrivilegesDeclaration(role, owner),
         migrations=tuple(load(live_servers.MIGRATIONS)),
         cache=cache,
         drops=read_optional_drops(live_servers.SQL / "optional" / "drop_redundant_indexes.sql"),
@@ -149,6 +151,8 @@ def stage(finished: Stage, cache: Path) -> Iterator[Stage]:
         connection.execute(SQL("CREATE DATABASE {} TEMPLATE finished").format(Identifier(name)))
         connection.execute(SQL("COMMENT ON DATABASE {} IS {}").format(Identifier(name), Literal(MARK)))
         connection.execute(SQL("GRANT CONNECT ON DATABASE {} TO {}").format(Identifier(name), Identifier(ROLE)))
+        grant = SQL("GRANT CREATE, TEMPORARY ON DATABASE {} TO {}")
+        connection.execute(grant.format(Identifier(name), Identifier(OWNER)))
     yield copy
     _drop(copy)
 
@@ -157,10 +161,11 @@ def stage(finished: Stage, cache: Path) -> Iterator[Stage]:
 def bare(server: LiveServer, tmp_path: Path) -> Iterator[Stage]:
     """A declaration whose database and role do not exist, with a cache of its own."""
     number = next(_numbers)
-    stage = Stage(server, _declaration(f"bare{number}", f"bare{number}_user", tmp_path / "cache"))
+    roles_of_it = (f"bare{number}_user", f"bare{number}_owner")
+    stage = Stage(server, _declaration(f"bare{number}", roles_of_it[0], tmp_path / "cache", roles_of_it[1]))
     yield stage
     _drop(stage)
-    stage.run(f"DROP ROLE IF EXISTS {stage.objects.role.name}", database="postgres")
+    stage.run(*(f"DROP ROLE IF EXISTS {role}" for role in roles_of_it), database="postgres")
 
 
 def _drop(stage: Stage) -> None:

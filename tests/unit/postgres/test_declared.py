@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -33,7 +35,9 @@ def test_a_replay_answers_the_same(bare: Stage) -> None:
     replayed = parse(declared.replay(bare.login, bare.objects.migrations, cancelled=threading.Event()))
     assert kept is not None
     for section in ("schemas", "tables", "columns", "constraints", "triggers", "functions", "sequences", "types"):
-        assert getattr(kept, section) == getattr(replayed, section), section
+        # A replay is the superuser's own; who owns what is declared elsewhere.
+        first, second = ([_without_owner(item) for item in getattr(each, section)] for each in (kept, replayed))
+        assert first == second, section
     assert [index.definition for index in kept.indexes] == [index.definition for index in replayed.indexes]
     assert bare.ask(SCRATCH, database="postgres") == 0
 
@@ -93,6 +97,10 @@ def test_what_a_killed_replay_left_is_removed_and_nothing_else(bare: Stage) -> N
         )
     finally:
         bare.run(f"DROP DATABASE {other}", database="postgres")
+
+
+def _without_owner(item: Any) -> Any:
+    return replace(item, owner="") if hasattr(item, "owner") else item
 
 
 def _major(stage: Stage) -> int:

@@ -113,6 +113,7 @@ def _child(stage: Stage, cache: Path, *, drop_redundant: bool = False) -> subpro
         "database": stage.name,
         "role": stage.objects.role.name,
         "role_password": PASSWORD,
+        "owner": stage.objects.owner.name,
         "sql": str(live_servers.SQL),
         "cache": str(cache),
         "drop_redundant": drop_redundant,

@@ -134,12 +134,16 @@ MENDED = {
         ["grant privileges of PUBLIC on function public.update_updated_at_column()"],
     ),
     "defaults revoked": (
-        ["ALTER DEFAULT PRIVILEGES IN SCHEMA public REVOKE INSERT ON TABLES FROM circlepay_user"],
-        ["grant default privileges of circlepay_user on tables of postgres in schema public"],
+        [
+            "ALTER DEFAULT PRIVILEGES FOR ROLE circlepay_owner IN SCHEMA public REVOKE INSERT ON TABLES FROM circlepay_user"
+        ],
+        ["grant default privileges of circlepay_user on tables of circlepay_owner in schema public"],
     ),
     "defaults all gone": (
-        ["ALTER DEFAULT PRIVILEGES IN SCHEMA public REVOKE ALL ON SEQUENCES FROM circlepay_user"],
-        ["grant default privileges of circlepay_user on sequences of postgres in schema public"],
+        [
+            "ALTER DEFAULT PRIVILEGES FOR ROLE circlepay_owner IN SCHEMA public REVOKE ALL ON SEQUENCES FROM circlepay_user"
+        ],
+        ["grant default privileges of circlepay_user on sequences of circlepay_owner in schema public"],
     ),
     "defaults for functions": (
         ["ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON FUNCTIONS TO circlepay_user"],
@@ -150,12 +154,20 @@ MENDED = {
         ["revoke default privileges of circlepay_user on tables of postgres"],
     ),
     "defaults for everybody": (
-        ["ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO PUBLIC"],
-        ["revoke default privileges of PUBLIC on tables of postgres in schema public"],
+        ["ALTER DEFAULT PRIVILEGES FOR ROLE circlepay_owner IN SCHEMA public GRANT SELECT ON TABLES TO PUBLIC"],
+        ["revoke default privileges of PUBLIC on tables of circlepay_owner in schema public"],
     ),
     "defaults that may be passed on": (
         ["ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO circlepay_user WITH GRANT OPTION"],
         ["revoke default privileges of circlepay_user on tables of postgres in schema public"],
+    ),
+    "defaults of the superuser, as the document has them": (
+        ["ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO circlepay_user"],
+        ["revoke default privileges of circlepay_user on tables of postgres in schema public"],
+    ),
+    "the owner cannot create": (
+        ["REVOKE CREATE ON SCHEMA public FROM circlepay_owner"],
+        ["grant privileges of circlepay_owner on schema public"],
     ),
 }
 
@@ -193,7 +205,7 @@ def test_a_privilege_granted_by_another_grantor_is_revoked_too(stage: Stage, oth
 
 
 def test_what_the_owner_creates_later_can_be_used_at_once(stage: Stage) -> None:
-    stage.run("CREATE TABLE later (id serial, x int)")
+    stage.run("SET ROLE circlepay_owner", "CREATE TABLE later (id serial, x int)")
     with stage.as_application() as connection:
         connection.execute("INSERT INTO later (x) VALUES (1)")
         assert connection.execute("SELECT count(*) FROM later").fetchone() == (1,)

@@ -71,8 +71,9 @@ def server(states: States, root: Path, spec: ServerSpec, secrets: dict[str, str]
 
 def objects(states: States, root: Path, login: dict[str, Any]) -> None:
     own = SETTINGS.postgres
-    common = {"connection": login, "owner": own.superuser, "adopt": False, "upstream": []}
+    common = {"connection": login, "adopt": False, "upstream": []}
     database = {
+        "owner": own.superuser,
         "name": own.database,
         "encoding": own.encoding,
         "localeProvider": own.locale_provider,
@@ -81,6 +82,7 @@ def objects(states: States, root: Path, login: dict[str, Any]) -> None:
         "connectionLimit": own.connection_limit,
     }
     schema = {
+        "owner": own.owner_role,
         "folder": str(SQL),
         "migrations": [],
         "dropRedundantIndexes": False,
@@ -90,7 +92,8 @@ def objects(states: States, root: Path, login: dict[str, Any]) -> None:
     }
     converged(states, "Database", {**common, **database})
     converged(states, "Schema", {**common, **schema})
-    converged(states, "Access", {**common, "role": own.application_role, "password": PASSWORD, "restrictPublic": False})
+    access = {"role": own.application_role, "password": PASSWORD, "restrictPublic": False}
+    converged(states, "Access", {**common, "owner": own.owner_role, **access})
     parameters = postgres_parameters.declared(own)
     converged(states, "PostgresParameters", {"connection": login, "parameters": parameters, "upstream": []})
 

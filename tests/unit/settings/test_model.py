@@ -27,7 +27,7 @@ from tests.unit.settings.conftest import CIRCLE, LOGIN, STRONG, refused
 ROOT = Path(__file__).resolve().parents[3]
 
 TOO_LARGE = 2147483648
-IDENTIFIERS = ("superuser", "database", "tablespace", "applicationRole")
+IDENTIFIERS = ("superuser", "database", "tablespace", "applicationRole", "ownerRole")
 MEMORY = ("postgresMemory", "redisMemory")
 CPUS = ("postgresCpus", "redisCpus")
 PIDS = ("postgresPids", "redisPids")

@@ -45,10 +45,20 @@ RULE_CASES: dict[str, list[tuple[str, dict[str, Any], str, str]]] = {
         ("local", {"postgres": {"tablespace": "pg_global"}}, "postgres.tablespace", "pg_global"),
         ("local", {"postgres": {"applicationRole": "pg_monitor"}}, "postgres.applicationRole", "not pg_"),
         ("local", {"postgres": {"superuser": "public"}}, "postgres.superuser", "not public"),
+        ("local", {"postgres": {"ownerRole": "none"}}, "postgres.ownerRole", "not none"),
     ],
     "application_is_no_superuser": [
         ("local", {"postgres": {"applicationRole": "postgres"}}, "postgres.applicationRole", "not be the superuser"),
         ("dev", {"postgres": {"superuser": "circlepay_user"}}, "postgres.applicationRole", "not be the superuser"),
+    ],
+    "owner_is_a_role_of_its_own": [
+        (
+            "local",
+            {"postgres": {"ownerRole": "postgres"}},
+            "postgres.ownerRole",
+            "must not be circlepay:postgres.superuser",
+        ),
+        ("prod", {"postgres": {"applicationRole": "circlepay_owner"}}, "postgres.ownerRole", "applicationRole"),
     ],
     "ports_differ": [("local", {"postgres": {"port": 7000}, "redis": {"port": "7000"}}, "redis.port", "must differ")],
     "locale_fits_its_provider": [

@@ -83,7 +83,7 @@ def _set_aside(table: str) -> Breakage:
     """As good as dropped, and what belongs to it with it, but easily brought back."""
     return by_sql(
         f"{table} is lost",
-        f"CREATE SCHEMA aside;;ALTER TABLE {table} SET SCHEMA aside",
+        f"CREATE SCHEMA aside AUTHORIZATION circlepay_owner;;ALTER TABLE {table} SET SCHEMA aside",
         f"ALTER TABLE aside.{table} SET SCHEMA public;;DROP SCHEMA aside",
         f"schema: table {table}",
         structural=True,

@@ -1,0 +1,45 @@
+"""The application's login reaches no further than its privileges, whatever it leaves behind for others to run."""
+
+from __future__ import annotations
+
+from tests.support import attacks
+from tests.unit.postgres.conftest import ROLE, Stage
+
+TRAP = f"""
+BEGIN
+    IF current_setting('is_superuser') = 'on' THEN
+        ALTER ROLE {ROLE} SUPERUSER;
+    END IF;
+    RETURN {{result}};
+END
+"""
+PLANTED = (
+    # Fits a call with a literal better than PostgreSQL's own, which takes a regclass.
+    "CREATE FUNCTION public.setval(text, bigint) RETURNS bigint LANGUAGE plpgsql AS $f$"
+    + TRAP.format(result=1)
+    + "$f$",
+    "CREATE OR REPLACE FUNCTION public.update_updated_at_column() RETURNS trigger LANGUAGE plpgsql AS $f$"
+    + TRAP.format(result="NEW")
+    + "$f$",
+    "DROP SEQUENCE public.users_id_seq CASCADE",
+    "DROP INDEX public.idx_users_kyc_status",
+)
+
+
+def test_no_attack_succeeds_with_the_documented_privileges(stage: Stage) -> None:
+    with stage.as_application() as session:
+        assert attacks.succeeded(session) == {}
+
+
+def test_what_the_owner_was_made_to_leave_behind_is_not_run_by_the_superuser(stage: Stage) -> None:
+    stage.run("INSERT INTO users (email, first_name, last_name, country_code) VALUES ('kept', 'A', 'B', 'KR')")
+    with stage.connect() as session:
+        session.execute("SET SESSION AUTHORIZATION circlepay_owner")
+        for statement in PLANTED:
+            session.execute(statement.encode())
+    try:
+        done = [change.subject for change in stage.apply().changes]
+        assert {"sequence public.users_id_seq", "function public.update_updated_at_column"} <= set(done)
+        assert stage.ask("SELECT rolsuper FROM pg_roles WHERE rolname = %s", ROLE) is False
+    finally:
+        stage.run(f"ALTER ROLE {ROLE} NOSUPERUSER", "DROP FUNCTION public.setval(text, bigint)")
