@@ -72,6 +72,7 @@ def _access(stack: Stack, servers: Servers, credentials: Credentials, schema: re
             "role": own.application_role,
             "password": credentials["application_password"],
             "restrictPublic": own.restrict_public,
+            "restrictApplication": own.restrict_application,
             "adopt": own.adopt,
             "upstream": [schema.revision],
         },

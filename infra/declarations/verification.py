@@ -57,4 +57,5 @@ def _postgres(stack: Stack, servers: Servers, credentials: Credentials) -> dict[
         "parameters": servers.postgres_parameters,
         "redundant_indexes_dropped": own.drop_redundant_indexes,
         "public_restricted": own.restrict_public,
+        "application_restricted": own.restrict_application,
     }

@@ -119,7 +119,9 @@ def declare(settings: PostgresSettings, *, application_password: str, sql: Path,
         ),
         owner=roles.owner(settings.owner_role, adopt=settings.adopt),
         role=RoleDeclaration(settings.application_role, application_password, adopt=settings.adopt),
-        privileges=PrivilegesDeclaration(settings.application_role, settings.owner_role, settings.restrict_public),
+        privileges=PrivilegesDeclaration(
+            settings.application_role, settings.owner_role, settings.restrict_public, settings.restrict_application
+        ),
         migrations=tuple(migrations.load(sql / "migrations")),
         cache=cache,
         drops=read_optional_drops(sql / "optional" / "drop_redundant_indexes.sql"),

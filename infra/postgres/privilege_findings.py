@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 
 from infra.changes import Finding
 from infra.postgres.facts import Catalog, Grant
-from infra.postgres.privileges import PUBLIC, Object, PrivilegesDeclaration, is_managed, wanted
+from infra.postgres.privileges import (
+    BEYOND_ROWS,
+    MANAGED_SCHEMAS,
+    PUBLIC,
+    Object,
+    PrivilegesDeclaration,
+    is_managed,
+    wanted,
+)
 
 
 def findings(catalog: Catalog, declared: PrivilegesDeclaration) -> list[Finding]:
     """Grants to other roles on managed objects, unmanaged kinds of privileges of the role, and PUBLIC's defaults."""
-    found = [*_grants_to_others(catalog, declared), *_unmanaged(catalog, declared)]
+    found = [
+        *_grants_to_others(catalog, declared),
+        *_unmanaged(catalog, declared),
+        *_beyond_rows(catalog, declared),
+        *_without_search_path(catalog),
+    ]
     public = sorted(grant.privilege for grant in catalog.grants if grant.kind == "database" and grant.grantee == PUBLIC)
     if public and not declared.strict:
         found.append(
@@ -23,6 +37,31 @@ def findings(catalog: Catalog, declared: PrivilegesDeclaration) -> list[Finding]
             )
         )
     return found
+
+
+def _beyond_rows(catalog: Catalog, declared: PrivilegesDeclaration) -> Iterator[Finding]:
+    held = {grant.privilege for grant in catalog.grants if grant.grantee == declared.role and grant.kind == "table"}
+    if not declared.restricted and held & BEYOND_ROWS:
+        yield Finding(
+            f"role {declared.role}",
+            f"has {', '.join(sorted(held & BEYOND_ROWS))} on tables (part of the documented ALL)",
+            "set postgres.restrictApplication: true, and postgres.restrictPublic: true with it",
+            f"a trigger of its own acts as {declared.owner} in a cascade, and may alter or drop every table; TRUNCATE "
+            "passes over the triggers of rows",
+        )
+
+
+def _without_search_path(catalog: Catalog) -> Iterator[Finding]:
+    """The caller chooses where the names in such a function lead, and it acts as its owner."""
+    for function in catalog.functions:
+        head = function.definition.partition("\nAS ")[0]
+        if function.schema in MANAGED_SCHEMAS and "SECURITY DEFINER" in head and "SET search_path" not in head:
+            name = f"{function.schema}.{function.name}({function.arguments})"
+            yield Finding(
+                f"function {name}",
+                f"is SECURITY DEFINER, so it acts as {function.owner}, on whatever the caller's search_path finds",
+                f"add a migration: ALTER FUNCTION {name} SET search_path = pg_catalog, public, pg_temp",
+            )
 
 
 def _grants_to_others(catalog: Catalog, declared: PrivilegesDeclaration) -> list[Finding]:

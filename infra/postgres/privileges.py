@@ -1,9 +1,9 @@
 """Privileges of the application's role, of the objects' owner and of PUBLIC in the database.
 
 Documented: CONNECT on the database, USAGE on schema public, ALL on every table and sequence in it, and the same for
-those that the owner creates later. ALL includes TRUNCATE, REFERENCES, TRIGGER and, from PostgreSQL 17, MAINTAIN. The
-plan is authoritative for these two grantees: missing privileges are granted, extra ones revoked. Grants to other roles
-are reported.
+those that the owner creates later. ALL includes TRUNCATE, REFERENCES, TRIGGER and, from PostgreSQL 17, MAINTAIN; a stack
+may withhold what reaches beyond rows. The plan is authoritative for the role and PUBLIC: missing privileges are granted,
+extra ones revoked. Grants to other roles are reported.
 """
 
 from __future__ import annotations
@@ -24,16 +24,22 @@ if TYPE_CHECKING:
 PUBLIC = "PUBLIC"
 APPLICATION_SCHEMA = "public"
 MANAGED_SCHEMAS = (APPLICATION_SCHEMA, RECORD_SCHEMA)
+BEYOND_ROWS = frozenset({"TRUNCATE", "TRIGGER", "MAINTAIN"})
+"""What of ALL on a table reaches past rows: code that runs as the owner in a cascade, rows gone past triggers, locks."""
 _DEFAULT_KINDS = {"TABLES": "table", "SEQUENCES": "sequence"}
 
 
 @dataclass(frozen=True)
 class PrivilegesDeclaration:
-    """owner: the role that runs the migrations. strict: PUBLIC loses its default CONNECT and TEMPORARY on the database."""
+    """owner: the role that runs the migrations. strict: PUBLIC loses its default CONNECT and TEMPORARY on the database.
+
+    restricted: the role has no more than it needs for rows, see BEYOND_ROWS.
+    """
 
     role: str = "circlepay_user"
     owner: str = "circlepay_owner"
     strict: bool = False
+    restricted: bool = False
 
 
 @dataclass(frozen=True, order=True)
@@ -87,7 +93,13 @@ def wanted(item: Object, grantee: str, declared: PrivilegesDeclaration, major: i
     if item.kind == "schema":
         return frozenset({"USAGE"}) if item.name == APPLICATION_SCHEMA else frozenset()
     in_application = item.schema == APPLICATION_SCHEMA and item.kind in {"table", "sequence"}
-    return frozenset(all_privileges(item.kind, major)) if in_application else frozenset()
+    return _of_role(item.kind, declared, major) if in_application else frozenset()
+
+
+def _of_role(kind: str, declared: PrivilegesDeclaration, major: int) -> frozenset[str]:
+    """The role's privileges on each table or sequence of the application."""
+    withheld = BEYOND_ROWS if declared.restricted and kind == "table" else frozenset()
+    return frozenset(all_privileges(kind, major)) - withheld
 
 
 def _of_owner(item: Object) -> frozenset[str]:
@@ -211,7 +223,8 @@ def _grant_missing(
         changes += [
             _grant(item, grantee, lacking, major) for item, lacking in missing.items() if item.kind not in whole
         ]
-        changes += [_grant_on_all(kind, grantee) for kind in ("table", "sequence") if kind in whole]
+        for kind in sorted(whole, reverse=True):
+            changes.append(_grant_on_all(kind, grantee, _words(_of_role(kind, declared, major), kind, major)))
     return changes
 
 
@@ -264,7 +277,7 @@ def _grant(item: Object, grantee: str, privileges: Iterable[str], major: int) ->
     )
 
 
-def _grant_on_all(kind: str, grantee: str) -> Change:
+def _grant_on_all(kind: str, grantee: str, words: Composable) -> Change:
     from psycopg.sql import SQL
 
     kinds = f"{kind.upper()}S"
@@ -272,7 +285,7 @@ def _grant_on_all(kind: str, grantee: str) -> Change:
         subject=f"privileges of {grantee} on all {kind}s in schema {APPLICATION_SCHEMA}",
         action="grant",
         reason="has none of them yet",
-        statement=SQL("GRANT ALL PRIVILEGES ON ALL {} IN SCHEMA public TO {}").format(raw(kinds), _grantee(grantee)),
+        statement=SQL("GRANT {} ON ALL {} IN SCHEMA public TO {}").format(words, raw(kinds), _grantee(grantee)),
     )
 
 
@@ -317,11 +330,14 @@ def _default_privileges(catalog: Catalog, declared: PrivilegesDeclaration) -> It
         held[_Defaults(entry.creator, entry.schema, entry.kind, entry.grantee)].append(entry)
     for kind, single in _DEFAULT_KINDS.items():
         target = _Defaults(declared.owner, APPLICATION_SCHEMA, kind, declared.role)
-        entries = held.pop(target, [])
-        lacking = set(all_privileges(single, major)) - {entry.privilege for entry in entries}
-        grantable = sorted(entry.privilege for entry in entries if entry.grantable)
+        entries, wanted_here = held.pop(target, []), _of_role(single, declared, major)
+        lacking = wanted_here - {entry.privilege for entry in entries}
+        extra = {entry.privilege for entry in entries} - wanted_here
+        grantable = sorted(entry.privilege for entry in entries if entry.grantable and entry.privilege not in extra)
         if lacking:
             yield _default("GRANT", target, _words(lacking, single, major), f"lacks {_list(lacking)}")
+        if extra:
+            yield _default("REVOKE", target, raw(_list(extra)), f"has {_list(extra)}, which is not declared")
         if grantable:
             words = raw("GRANT OPTION FOR " + ", ".join(grantable))
             reason = f"has the grant option for {_list(grantable)}, which is not declared"

@@ -103,7 +103,8 @@ def _with_defaults(stack: str, raw: dict[str, Any]) -> dict[str, Any]:
         builtin = fits_builtin and raw.get("target", Target.PROCESSES.value) == Target.PROCESSES
         provider = postgres.get("localeProvider", "builtin" if builtin else "libc")
         locale = DEFAULT_LOCALES.get(provider, DEFAULT_LOCALES["libc"]) if isinstance(provider, str) else "C"
-        filled["postgres"] = {"localeProvider": provider, "locale": locale, **postgres}
+        strict = {"restrictPublic": True, "restrictApplication": True} if stack == PRODUCTION_STACK else {}
+        filled["postgres"] = {"localeProvider": provider, "locale": locale, **strict, **postgres}
     return filled
 
 

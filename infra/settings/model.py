@@ -150,7 +150,14 @@ class PostgresSettings(Section):
     )
     restrict_public: Flag = Field(
         default=False,
-        description="Take CONNECT and TEMPORARY on the database, which every role has by default, from PUBLIC.",
+        description="Take CONNECT and TEMPORARY on the database, which every role has by default, from PUBLIC. Unset: true "
+        "for the stack `prod`, else false.",
+    )
+    restrict_application: Flag = Field(
+        default=False,
+        description="Withhold from the application's role what of the documented ALL reaches beyond rows: TRUNCATE, TRIGGER "
+        "and, from PostgreSQL 17, MAINTAIN on tables; with `restrictPublic` also TEMPORARY. Unset: true for the stack "
+        "`prod`, else false.",
     )
     adopt: Flag = Field(
         default=False,

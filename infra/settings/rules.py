@@ -79,6 +79,15 @@ def owner_is_a_role_of_its_own(_: str, settings: Settings) -> Iterator[Problem]:
             )
 
 
+def restrictions_go_together(_: str, settings: Settings) -> Iterator[Problem]:
+    """`restrictApplication` is false where `restrictPublic` is: PUBLIC would give TEMPORARY to the role all the same."""
+    if settings.postgres.restrict_application and not settings.postgres.restrict_public:
+        yield Problem(
+            "postgres.restrictApplication",
+            f"must go with {PROJECT}:postgres.restrictPublic: PUBLIC includes the application's role",
+        )
+
+
 def ports_differ(_: str, settings: Settings) -> Iterator[Problem]:
     """The two servers have different ports."""
     if settings.redis.port is not None and settings.redis.port == settings.postgres.port:
@@ -348,6 +357,7 @@ RULES: tuple[Callable[[str, Settings], Iterator[Problem]], ...] = (
     names_are_not_reserved,
     application_is_no_superuser,
     owner_is_a_role_of_its_own,
+    restrictions_go_together,
     ports_differ,
     locale_fits_its_provider,
     limits_fit_together,

@@ -51,7 +51,8 @@ class PostgresSubject(ServerSubject):
     """The PostgreSQL server to look at, and what was declared for it.
 
     connection_limit: -1 is no limit. parameters: declared setting -> value as PostgreSQL's configuration writes it
-    ("128MB"). public_restricted: PUBLIC may not CONNECT to the database, nor make TEMPORARY tables in it.
+    ("128MB"). public_restricted: PUBLIC may not CONNECT to the database, nor make TEMPORARY tables in it. application_restricted:
+    its role has no TRUNCATE, TRIGGER or MAINTAIN on tables.
     """
 
     superuser: str
@@ -68,6 +69,7 @@ class PostgresSubject(ServerSubject):
     parameters: Mapping[str, str] = field(default_factory=dict)
     redundant_indexes_dropped: bool = False
     public_restricted: bool = False
+    application_restricted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

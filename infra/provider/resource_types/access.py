@@ -19,6 +19,9 @@ class Access(DatabaseSection):
         "role": Property("string", "The application's role.", replaces=True),
         "password": Property("string", "Its password; only a SCRAM verifier is ever sent.", secret=True),
         "restrictPublic": Property("boolean", "Whether PUBLIC loses PostgreSQL's default privileges."),
+        "restrictApplication": Property(
+            "boolean", "Whether the role lacks TRUNCATE, TRIGGER and MAINTAIN on tables.", required=False
+        ),
         "adopt": Property("boolean", "Whether a role without our mark may be taken over."),
         "upstream": Property("array", "Revisions of the resources this depends on."),
     }
@@ -35,5 +38,11 @@ class Access(DatabaseSection):
 
         return {
             "role": RoleDeclaration(inputs["role"], inputs["password"], adopt=inputs["adopt"]),
-            "privileges": PrivilegesDeclaration(inputs["role"], inputs["owner"], inputs["restrictPublic"]),
+            # An earlier release's state has no word about this, and granted all.
+            "privileges": PrivilegesDeclaration(
+                inputs["role"],
+                inputs["owner"],
+                strict=inputs["restrictPublic"],
+                restricted=bool(inputs.get("restrictApplication")),
+            ),
         }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import psycopg
+import pytest
+
 from tests.support import attacks
 from tests.unit.postgres.conftest import ROLE, Stage
 
@@ -29,6 +32,21 @@ PLANTED = (
 def test_no_attack_succeeds_with_the_documented_privileges(stage: Stage) -> None:
     with stage.as_application() as session:
         assert attacks.succeeded(session) == {}
+
+
+def test_a_restricted_application_cannot_begin_one(stage: Stage) -> None:
+    stage.apply(privileges={"restricted": True, "strict": True})
+    beginnings = (
+        "CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql RETURN 1",
+        "CREATE TEMPORARY TABLE t (x int)",
+        "CREATE TRIGGER t BEFORE DELETE ON wallets FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+        "TRUNCATE users CASCADE",
+    )
+    with stage.as_application() as session:
+        assert attacks.succeeded(session) == {}
+        for statement in beginnings:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                session.execute(statement.encode())
 
 
 def test_what_the_owner_was_made_to_leave_behind_is_not_run_by_the_superuser(stage: Stage) -> None:

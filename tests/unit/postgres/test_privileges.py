@@ -61,6 +61,9 @@ def _has(connection: psycopg.Connection, item: Object, privilege: str) -> bool:
     return bool(row and row[0])
 
 
+TABLES = ("kyc_documents", "transactions", "users", "wallets")
+
+
 MENDED = {
     "a revoked privilege": (
         ["REVOKE INSERT ON users FROM circlepay_user"],
@@ -245,6 +248,45 @@ def test_what_everybody_may_do_by_default_is_shown_and_can_be_taken_away(stage: 
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("CREATE TEMPORARY TABLE t (x int)")
     assert mended(stage) == [f"grant privileges of PUBLIC on database {stage.name}"]
+
+
+def test_what_reaches_beyond_rows_is_priced_and_can_be_withheld(stage: Stage) -> None:
+    beyond = (
+        {"TRUNCATE", "TRIGGER", "MAINTAIN"}
+        if stage.ask("SHOW server_version_num") >= "170000"
+        else {"TRUNCATE", "TRIGGER"}
+    )
+    price = next(item for item in stage.plan().findings if "documented ALL" in item.problem)
+    assert "restrictApplication" in price.remedy
+    assert "circlepay_owner" in price.cost
+    restricted = {"privileges": {"restricted": True, "strict": True}}
+    done = mended(stage, **restricted)
+    assert done == [
+        f"revoke privileges of PUBLIC on database {stage.name}",
+        *(f"revoke privileges of {ROLE} on table public.{name}" for name in TABLES),
+        f"revoke default privileges of {ROLE} on tables of circlepay_owner in schema public",
+    ]
+    stage.run("SET ROLE circlepay_owner", "CREATE TABLE later (x int)")
+    with stage.connect() as connection:
+        facts = read(connection)
+    for item in expected(facts, stage.declared(**restricted).privileges):
+        with stage.connect() as connection:
+            assert _has(connection, item.object, item.privilege) is item.allowed, f"{item.privilege} on {item.object}"
+        assert item.object.kind != "table" or item.privilege not in beyond or not item.allowed
+    assert not [item for item in stage.plan(**restricted).findings if "documented ALL" in item.problem]
+    stage.run("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM circlepay_user")
+    assert mended(stage, **restricted) == [f"grant privileges of {ROLE} on all tables in schema public"]
+    assert len(mended(stage)) == 2 + len(TABLES) + 1
+
+
+def test_a_function_that_acts_as_its_owner_where_its_caller_says_is_told(stage: Stage) -> None:
+    head = "LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'"
+    stage.run(
+        f"CREATE FUNCTION lent() RETURNS int {head}",
+        f"CREATE FUNCTION fixed() RETURNS int SET search_path = public {head}",
+    )
+    told = [item.subject for item in stage.plan().findings if "SECURITY DEFINER" in item.problem]
+    assert told == ["function public.lent()"]
 
 
 @pytest.mark.parametrize(

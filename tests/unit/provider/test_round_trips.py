@@ -92,7 +92,7 @@ def objects(states: States, root: Path, login: dict[str, Any]) -> None:
     }
     converged(states, "Database", {**common, **database})
     converged(states, "Schema", {**common, **schema})
-    access = {"role": own.application_role, "password": PASSWORD, "restrictPublic": False}
+    access = {"role": own.application_role, "password": PASSWORD, "restrictPublic": False, "restrictApplication": False}
     converged(states, "Access", {**common, "owner": own.owner_role, **access})
     parameters = postgres_parameters.declared(own)
     converged(states, "PostgresParameters", {"connection": login, "parameters": parameters, "upstream": []})

@@ -119,6 +119,7 @@ WRONG: dict[tuple[str, str], tuple[Any, str]] = {
     ("postgres.connectionLimit", "least"): (-2, "must be at least -1"),
     ("postgres.connectionLimit", "most"): (262144, "must be at most 262143"),
     ("postgres.restrictPublic", "type"): ("on", "must be true or false"),
+    ("postgres.restrictApplication", "type"): ("on", "must be true or false"),
     ("postgres.adopt", "type"): (1, "must be true or false"),
     ("postgres.dropRedundantIndexes", "type"): ("True", "must be true or false"),
     ("postgres.lockTimeout", "type"): ("10s", "must be a number"),

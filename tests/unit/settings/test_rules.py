@@ -60,6 +60,10 @@ RULE_CASES: dict[str, list[tuple[str, dict[str, Any], str, str]]] = {
         ),
         ("prod", {"postgres": {"applicationRole": "circlepay_owner"}}, "postgres.ownerRole", "applicationRole"),
     ],
+    "restrictions_go_together": [
+        ("local", {"postgres": {"restrictApplication": True}}, "postgres.restrictApplication", "restrictPublic"),
+        ("prod", {"postgres": {"restrictPublic": False}}, "postgres.restrictApplication", "restrictPublic"),
+    ],
     "ports_differ": [("local", {"postgres": {"port": 7000}, "redis": {"port": "7000"}}, "redis.port", "must differ")],
     "locale_fits_its_provider": [
         ("local", {"postgres": {"localeProvider": "builtin", "locale": "ko_KR.UTF-8"}}, "postgres.locale", "to libc"),

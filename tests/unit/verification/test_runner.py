@@ -201,6 +201,19 @@ def test_another_declaration(live: Stack, runs: Runs, change: dict[str, Any], ch
     assert [failure.check for failure in runs.run(declared).failures] == [check]
 
 
+def test_a_restricted_application(live: Stack, runs: Runs) -> None:
+    """Declared so and not so yet: every privilege that is still there fails, and nothing else."""
+    declared = dataclasses.replace(live.subject.postgres, application_restricted=True)
+    failed = {failure.check for failure in runs.run(dataclasses.replace(live.subject, postgres=declared)).failures}
+    tables = ("users", "wallets", "transactions", "kyc_documents")
+    withheld = {f"privileges: table privilege {table}-{name}" for table in tables for name in ("TRUNCATE", "TRIGGER")}
+    assert failed - withheld == {
+        "privileges: future tables",
+        *(f"privileges: may maintain {table}" for table in tables),
+    }
+    assert failed >= withheld
+
+
 def test_a_server_that_is_down(live: Stack) -> None:
     live.stop("redis")
     try:
