@@ -84,10 +84,11 @@ def _quantity(text: str, base: str) -> float | None:
     return None if scale is None else float(match[1]) * times * scale
 
 
-def plan(observed: Catalog, wanted: Mapping[str, str]) -> list[Change]:
+def plan(observed: Catalog, wanted: Mapping[str, str], *, server_follows: bool = False) -> list[Change]:
     """Changes that bring declared parameters into force; empty when they are in force. Pure.
 
     A change without a statement is for the target that runs the server: a restart, or its configuration file.
+    server_follows: in a preview, that the server is about to read its file again by a change of its own.
     """
     settings = {setting.name: setting for setting in observed.settings}
     overrides = {override.name: override.value for override in observed.overrides}
@@ -99,7 +100,11 @@ def plan(observed: Catalog, wanted: Mapping[str, str]) -> list[Change]:
         if name in overrides:
             reason = f"ALTER SYSTEM set it to {overrides[name]}, declared {value}"
             changes.append(_reset_system(name, reason, restart=setting.context == "postmaster"))
-        elif setting.source not in _OF_SESSION and (_waits_for_restart(setting) or not same(setting, value)):
+        elif (
+            not server_follows
+            and setting.source not in _OF_SESSION
+            and (_waits_for_restart(setting) or not same(setting, value))
+        ):
             changes.append(_reload_or_restart(setting, value))
     for name in sorted(overrides.keys() & session_settings.CHANGES_RESULTS - wanted.keys()):
         changes.append(_reset_system(name, f"ALTER SYSTEM set it to {overrides[name]}, and it is not declared"))

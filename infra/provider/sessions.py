@@ -59,6 +59,17 @@ def facts_of(login: Login) -> DatabaseFacts:
         return _facts[key]
 
 
+def facts_to_plan_from(connection: Mapping[str, Any], before: Mapping[str, Any] | None) -> DatabaseFacts:
+    """The database's facts from where it will be reached or, while nothing answers there, from where it was.
+
+    A preview sees a server that is to move, or to get another password, as it still is. before: the connection in the state.
+    """
+    facts = facts_of(login_of(connection))
+    if facts.catalog is None and before and dict(before) != dict(connection):
+        return facts_of(login_of(before))
+    return facts
+
+
 def forget(host: str, port: int) -> None:
     """Drops the cached facts of this server after a change."""
     for key in [key for key in list(_facts) if key[:2] == (host, port)]:  # a copy: other threads add entries meanwhile

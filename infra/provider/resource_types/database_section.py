@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from infra.changes import Change
 from infra.errors import CirclePayError
 from infra.provider.handler import Converged, Handler, Observed, Operation, Values
-from infra.provider.sessions import facts_of, forget, login_of
+from infra.provider.sessions import facts_of, facts_to_plan_from, forget, login_of
 from infra.provider.values import has_unknown
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class DatabaseSection(Handler):
 
         if has_unknown(inputs["connection"]):
             return self.not_yet(inputs, state, "the server is not running yet")
-        facts = facts_of(login_of(inputs["connection"]))
+        facts = facts_to_plan_from(inputs["connection"], state["connection"] if state else None)
         if facts.catalog is None:
             # What the state says of it may still be true; it is compared once the server runs.
             return self.not_yet(inputs, state, "the server does not answer yet") if state is None else []

@@ -32,7 +32,8 @@ class PostgresParameters(Handler):
         if has_unknown([inputs["connection"], inputs["parameters"]]):
             return []
         facts = facts_of(login_of(inputs["connection"])).catalog
-        return [] if facts is None else parameters.plan(facts, inputs["parameters"])
+        server_follows = has_unknown(inputs["upstream"])
+        return [] if facts is None else parameters.plan(facts, inputs["parameters"], server_follows=server_follows)
 
     def converge(self, inputs: Values, state: Values | None, operation: Operation) -> Converged:
         from infra.postgres import catalog, execution, parameters
