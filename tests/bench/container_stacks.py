@@ -63,7 +63,7 @@ def standing(folder: Path, *, verify: bool = True) -> Iterator[Clone]:
 
 def suffix(clone: Clone) -> str:
     """What is added to the names of a clone's things on the engine."""
-    return f"-{clone.root.name}"
+    return clone.suffix
 
 
 @contextmanager

@@ -55,7 +55,7 @@ class Case:
         if not self.images:
             return self.config
         postgres, redis = (test_images.reference(*image) for image in self.images)
-        own = {"postgresImage": postgres, "redisImage": redis, "suffix": f"-{clone.root.name}"}
+        own = {"postgresImage": postgres, "redisImage": redis, "suffix": clone.suffix}
         return {**self.config, "circlepay:target": "docker", "circlepay:docker": own}
 
 

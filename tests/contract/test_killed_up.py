@@ -129,7 +129,7 @@ def test_an_interrupted_up_ends_in_order_and_the_next_converges(clone: Clone) ->
 @pytest.mark.parametrize("server", ["postgres", "redis"])
 def test_killed_as_soon_as_a_container_is_there(clone: Clone, server: str) -> None:
     """It may be recorded or not: either way there is one container in the end, and all of it works."""
-    name = f"{server}-circlepay-{clone.root.name}"
+    name = f"{server}-circlepay{clone.suffix}"
     _kill_once(clone, lambda: bool(ServerContainer(name, 0, "").status))
     clone.make_up().expect()
     _stands_as_if_nothing_had_been(clone)

@@ -116,6 +116,11 @@ class Clone:
         }
 
     @property
+    def suffix(self) -> str:
+        """What tells its containers' names from others'; its folder has characters that no name has."""
+        return f"-clone-{self.root.name.rpartition('-')[2]}"
+
+    @property
     def stack_file(self) -> Path:
         """The stack's configuration file."""
         return self.root / f"Pulumi.{self.stack}.yaml"
