@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
+from tests.contract.conftest import TARGETS
 from tests.support.live import LiveStack
 from tests.support.quiet_ports import quiet_port
 
@@ -36,6 +39,7 @@ def _done(live: LiveStack) -> Changes:
     return {(item["resource"], item["operation"]): item["changes"] for item in json.loads(run.output)["changed"]}
 
 
+@pytest.mark.parametrize("live", TARGETS, indirect=True, ids=lambda case: case.name)
 def test_a_preview_of_other_settings_is_what_up_does(live: LiveStack) -> None:
     declared = {section: dict(live.clone.config.get(f"circlepay:{section}", {})) for section in SETTINGS}
     moved = {"postgres": {"port": quiet_port()}, "redis": {"port": quiet_port()}}
