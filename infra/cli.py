@@ -195,7 +195,7 @@ def logs(stack: str, server: tuple[str, ...], lines: int, follow: bool) -> int:
 
     view = stacks.load(stack)
     servers = {name: view.server(name) for name in server or SERVERS}
-    found = {name: each.target.log(each.location) for name, each in servers.items()}
+    found = {name: each.log for name, each in servers.items()}
     for line in operation.shown(found, lines, following=follow):
         click.echo(line)
     return DONE

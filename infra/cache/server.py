@@ -62,6 +62,7 @@ def spec(*, parameters: Mapping[str, str]) -> ServerSpec:
             ),
         ),
         restart_key=hashlib.sha256(read_at_start.encode()).hexdigest(),
+        log="" if values["logfile"] == DEFAULT_LOG else values["logfile"],
     )
 
 

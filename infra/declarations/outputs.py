@@ -35,7 +35,7 @@ def declare(
         "postgres": _server(
             servers.postgres, database=own.database, applicationRole=own.application_role, superuser=own.superuser
         ),
-        "redis": _server(servers.redis),
+        "redis": _server(servers.redis, logFile=stack.settings.redis.logfile),
         "verification": _verification(verification),
         "findings": pulumi.Output.all(*(item.findings for item in everything)).apply(
             lambda lists: [finding for found in lists for finding in (found or [])]

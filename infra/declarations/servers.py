@@ -42,6 +42,7 @@ def declare(stack: Stack, credentials: Credentials) -> Servers:
         postgres_server.spec(
             parameters=parameters,
             superuser=settings.postgres.superuser,
+            builtin_locale=settings.postgres.locale if settings.postgres.locale_provider == "builtin" else "",
             keeps_output=target.keeps_output,
             isolated=target.isolated,
         ),

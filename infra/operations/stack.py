@@ -21,7 +21,7 @@ from infra.operations import engine_errors, state_file
 from infra.paths import PROJECT_ROOT
 from infra.targets import target as targets
 from infra.targets.location import Location
-from infra.targets.target import Target
+from infra.targets.target import Log, Target
 from infra.tunnels import reach
 
 DEFAULT_PORTS = {"postgresql": 5432, "redis": 6379}
@@ -36,13 +36,19 @@ class ServerView:
     """One server of a stack, as its outputs describe it.
 
     name: `postgres` or `redis`. version: as last seen by `up`. data_path: as the server sees it. programs: folder of its
-    executables, None where they are part of an image.
+    executables, None where they are part of an image. log_file: of its own, empty: where the target has its logs.
     """
 
     name: str
     location: Location
     version: str
     programs: Path | None = None
+    log_file: str = ""
+
+    @property
+    def log(self) -> Log:
+        """Its log."""
+        return self.target.log(self.location, self.log_file)
 
     @property
     def endpoint(self) -> Endpoint:
@@ -94,6 +100,7 @@ class StackView:
                 location=Location.from_json(value["location"]),
                 version=str(value.get("version") or ""),
                 programs=_path(value["programs"]),
+                log_file=str(value.get("logFile") or ""),
             )
         except (KeyError, TypeError, ValueError):
             raise incomplete(self.stack, name) from None

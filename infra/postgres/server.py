@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Mapping
 
 from infra.paths import PROJECT_ROOT
-from infra.targets.spec import DataFormat, Packaging, ServerFile, ServerSpec
+from infra.postgres.locales import BUILTIN_LOCALES
+from infra.targets.spec import DataFormat, Packaging, Requirement, ServerFile, ServerSpec
 from infra.targets.templates import fill, fill_parts
 
 NAME = "postgres"
@@ -36,12 +37,18 @@ host    all       all   all            scram-sha-256"""
 
 
 def spec(
-    *, parameters: Mapping[str, str], superuser: str, keeps_output: bool = False, isolated: bool = False
+    *,
+    parameters: Mapping[str, str],
+    superuser: str,
+    builtin_locale: str = "",
+    keeps_output: bool = False,
+    isolated: bool = False,
 ) -> ServerSpec:
     """The server with the declared parameters, in the syntax of postgresql.conf.
 
-    superuser: role that owns the cluster. keeps_output: it logs to its output, which its target keeps. isolated: it has a
-    machine of its own, so that all clients connect from a network.
+    superuser: role that owns the cluster. builtin_locale: the database's, where its provider is PostgreSQL itself.
+    keeps_output: it logs to its output, which its target keeps. isolated: it has a machine of its own, so that all clients
+    connect from a network.
     """
     from infra.postgres.parameters import RESTART_ONLY
 
@@ -88,10 +95,23 @@ def spec(
             ServerFile("secrets", "superuser-password", f"{{secret:{SUPERUSER_PASSWORD}}}\n", once=True),
         ),
         data_format=DataFormat("PG_VERSION", ("server", "--version"), r"\(PostgreSQL\) (\d+)"),
+        requirement=_requirement(builtin_locale),
         reload_signal="SIGHUP",
         stop_signal="SIGINT",
         stale_files=("postmaster.pid",),
         restart_key=hashlib.sha256(read_at_start.encode()).hexdigest(),
+    )
+
+
+def _requirement(builtin_locale: str) -> Requirement:
+    """Known before there is a server: the database would be refused when everything else is there."""
+    first = BUILTIN_LOCALES.get(builtin_locale, 0)
+    return Requirement(
+        version=first,
+        setting="circlepay:postgres.localeProvider",
+        cause=f"`builtin` with locale {builtin_locale} needs PostgreSQL {first}",
+        hint="nothing was touched; set circlepay:postgres.localeProvider to libc, and circlepay:postgres.locale to one "
+        "of the operating system's that `locale -a` lists, such as C.UTF-8; or take newer programs",
     )
 
 

@@ -11,6 +11,7 @@ from infra.settings.docker import DockerSettings
 from infra.settings.types import (
     SECRET_LIMIT,
     AbsolutePath,
+    Amount,
     ApiKey,
     EntitySecret,
     FilePath,
@@ -218,7 +219,7 @@ class RedisSettings(Section):
     tcp_keepalive: WholeNumber = Field(
         default=300, ge=0, le=2147483647, description="Seconds between keepalive probes; 0 is off."
     )
-    maxmemory: str = Field(
+    maxmemory: Amount = Field(
         examples=["512mb", "1gb"],
         default="256mb",
         pattern=r"^(?i:[0-9]{1,15}(b|k|kb|m|mb|g|gb)?)$",

@@ -21,6 +21,11 @@ def _number(value: object) -> object:
     return float(value) if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}(\.[0-9]{1,9})?", value) else value
 
 
+def _digits(value: object) -> object:
+    """A whole number as its digits: where a unit may follow, one without a unit is no text to YAML."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def _flag(value: object) -> object:
     return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
 
@@ -50,6 +55,8 @@ Seconds = Number
 Flag = Annotated[bool, Strict(), BeforeValidator(_flag)]
 Port = Annotated[int, Strict(), Field(ge=1, le=65535), BeforeValidator(_whole_number)]
 """The limits stand before the validator: behind one, pydantic's JSON Schema, and so docs/settings.md, lacks them."""
+Amount = Annotated[str, BeforeValidator(_digits)]
+"""Digits, or digits with a unit."""
 Identifier = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
 """A PostgreSQL identifier that needs no quoting: at most 63 bytes (NAMEDATALEN - 1)."""
 AbsolutePath = Annotated[str, Field(pattern=r"^(|/[^\x00-\x1f]+)$")]

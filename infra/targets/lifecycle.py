@@ -103,6 +103,17 @@ def check_format(machine: Machine) -> None:
         )
 
 
+def check_requirement(machine: Machine) -> None:
+    """Raises TargetError when the programs are older than the data needs that they are to make."""
+    needed, titles = machine.spec.requirement, machine.titles
+    if not needed.version:
+        return
+    version = _program_version(machine)
+    if int(version) < needed.version:
+        cause = f"{needed.cause}, and {titles.programs} is version {version}"
+        raise TargetError(f"make the data of {machine.spec.name}", needed.setting, cause, needed.hint)
+
+
 def _program_version(machine: Machine) -> str:
     """The part of the programs' version that data depends on. Raises TargetError when their output has none."""
     spec = machine.spec
@@ -157,6 +168,8 @@ class _Run:
         self._machine.check_start()
         if self.facts.has_data:
             check_format(self._machine)
+        else:
+            check_requirement(self._machine)
 
     def _write(self, plan: Plan) -> Applied:
         """Writes what differs and records what the server will have read: all if stopped, what stays the same if running."""

@@ -13,9 +13,12 @@ LINES = 12
 _BYTES = 16384
 
 
-def last_lines(paths: Iterable[Path], secrets: Mapping[str, str]) -> str:
-    """The last lines of the files, oldest file first, indented; secrets are masked."""
-    text = "\n".join(filter(None, (_tail(path) for path in paths)))
+def last_lines(paths: Iterable[Path], secrets: Mapping[str, str], *, before: Mapping[Path, int] | None = None) -> str:
+    """The last lines of the files, oldest file first, indented; secrets are masked.
+
+    before: bytes of a file that were there before, and are left out where it has more than those.
+    """
+    text = "\n".join(filter(None, (_tail(path, (before or {}).get(path, 0)) for path in paths)))
     return end_of(text, secrets) or "    (it wrote nothing to its log)"
 
 
@@ -25,11 +28,20 @@ def end_of(text: str, secrets: Mapping[str, str]) -> str:
     return "\n".join(f"    {line}" for line in lines)
 
 
-def _tail(path: Path) -> str:
+def size(path: Path) -> int:
+    """Bytes of a log, 0 where there is none."""
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0
+
+
+def _tail(path: Path, before: int) -> str:
     try:
         descriptor = files.open_regular(path)
     except OSError:
         return ""
     with os.fdopen(descriptor, "rb") as stream:
-        stream.seek(max(0, os.fstat(stream.fileno()).st_size - _BYTES))
+        found = os.fstat(stream.fileno()).st_size
+        stream.seek(max(0, found - _BYTES, before if before <= found else 0))  # one that is shorter was begun anew
         return stream.read(_BYTES).decode(errors="replace").strip()

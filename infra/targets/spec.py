@@ -97,6 +97,20 @@ class DataFormat:
 
 
 @dataclass(frozen=True)
+class Requirement:
+    """What the data that is to be made asks of the programs.
+
+    version: the first of the programs that can make it, by the data format's pattern; 0: any. setting: the one that asks
+    for it. cause: the end of a sentence that starts with it. hint: what to set instead.
+    """
+
+    version: int = 0
+    setting: str = ""
+    cause: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True)
 class ServerSpec:
     """A server as data.
 
@@ -113,6 +127,8 @@ class ServerSpec:
     stale_files: files below the data folder that a dead server leaves and that stop the next start, with a process id
     as their first line; removed only when that process is gone or is not this server.
     restart_key: digest of everything that needs a restart when it changes.
+    requirement: what its data asks of the programs that make it.
+    log: absolute path of the file it logs to; empty: in `logs`, or its output.
     """
 
     name: str
@@ -126,12 +142,14 @@ class ServerSpec:
     initialize: tuple[str, ...] = ()
     files: tuple[ServerFile, ...] = ()
     data_format: DataFormat = field(default_factory=DataFormat)
+    requirement: Requirement = field(default_factory=Requirement)
     reload_signal: str = ""
     stop_signal: str = "SIGTERM"
     stop_timeout: float = 60.0
     start_timeout: float = 60.0
     stale_files: tuple[str, ...] = ()
     restart_key: str = ""
+    log: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The spec as JSON types; `from_json` is its inverse."""
@@ -145,11 +163,13 @@ class ServerSpec:
         packaging["health"] = tuple(packaging.get("health", ()))
         data_format = dict(value["data_format"])
         data_format["version_command"] = tuple(data_format.get("version_command", ()))
+        requirement = value.get("requirement", {})
         plain = dict(value)
         for name in ("start", "initialize", "credentials_command", "stale_files"):
             plain[name] = tuple(plain.get(name, ()))
         plain["packaging"] = Packaging(**packaging)
         plain["data_format"] = DataFormat(**data_format)
+        plain["requirement"] = Requirement(**{**requirement, "version": int(requirement.get("version", 0))})
         plain["files"] = tuple(ServerFile(**item) for item in value.get("files", ()))
         plain["documented_port"] = int(plain["documented_port"])
         return cls(**plain)

@@ -102,8 +102,8 @@ class Target(Protocol):
         stack, and `list`, its names only: both also where servers run when nothing else is set.
         """
 
-    def log(self, location: Location) -> Log:
-        """The server's log."""
+    def log(self, location: Location, own: str = "") -> Log:
+        """The server's log. own: path of a file of its own that it logs to; empty: where the target has its logs."""
 
     def host(self, location: Location) -> Host:
         """testinfra's connection to where the server runs."""

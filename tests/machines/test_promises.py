@@ -13,7 +13,7 @@ from infra.changes import Effect
 from infra.errors import TargetError
 from infra.targets import lifecycle
 from infra.targets.machine import APPLIED_FILE, Applied
-from infra.targets.spec import CredentialsRefused, DataFormat
+from infra.targets.spec import CredentialsRefused, DataFormat, Requirement
 from tests.machines.stages import Stage
 from tests.support.dummy_product import SECRETS
 from tests.support.placements import wait_until
@@ -274,6 +274,16 @@ def test_programs_that_do_not_tell_their_version_are_an_error(stage: Stage) -> N
     strange = replace(stage.spec(), data_format=DataFormat(own.file, own.version_command, r"no version (\d+)"))
     with pytest.raises(TargetError, match=r"no version in its output: \w+"):
         stage.apply(strange)
+
+
+def test_programs_that_are_too_old_for_the_data_to_be_made_are_refused_before_anything_is_touched(stage: Stage) -> None:
+    wanted = Requirement(99, "circlepay:dummy.kind", "`new` needs version 99", "set it to old")
+    with pytest.raises(TargetError, match=r"`new` needs version 99, and .* is version \d") as caught:
+        stage.apply(replace(stage.spec(), requirement=wanted))
+    assert (caught.value.path, caught.value.hint) == ("circlepay:dummy.kind", "set it to old")
+    assert not stage.facts().has_data
+    stage.apply()
+    stage.apply(replace(stage.spec(), requirement=wanted))
 
 
 def test_files_without_the_formats_file_are_no_data_and_nothing_is_touched(stage: Stage) -> None:

@@ -22,8 +22,10 @@ from pydantic.alias_generators import to_camel
 
 from infra import errors
 from infra.cli import cli
+from infra.postgres.locales import BUILTIN_LOCALES
 from infra.postgres.parameters import RESTART_ONLY
 from infra.settings.docker import DockerSettings
+from infra.settings.loading import parse
 from infra.settings.model import Settings
 from infra.settings.problems import fields
 from infra.targets.docker import ownership
@@ -351,6 +353,15 @@ def test_committed_stack_of_containers_is_the_documented_one() -> None:
     config = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text())["config"]
     assert config["circlepay:target"] == "docker"
     assert DockerSettings.model_validate(config["circlepay:docker"]) == DockerSettings()
+
+
+def test_the_readmes_example_is_a_stack_that_comes_up() -> None:
+    """Its programs can make what it declares."""
+    text = next(text for text in re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL) if "binaries" in text)
+    config = yaml.safe_load(text)["config"]
+    settings = parse("local", {name.removeprefix("circlepay:"): value for name, value in config.items()})
+    version = int(settings.processes.binaries.split("/")[4])
+    assert settings.postgres.locale_provider != "builtin" or BUILTIN_LOCALES[settings.postgres.locale] <= version
 
 
 def section(page: Path, heading: str) -> str:

@@ -128,7 +128,7 @@ class DockerTarget:
 
             yield from unrecorded.run(what, stack, engines)
 
-    def log(self, location: Location) -> ContainerLog:
+    def log(self, location: Location, own: str = "") -> ContainerLog:
         """What the engine keeps of the container's output."""
         from infra.targets.docker.logs import ContainerLog
 

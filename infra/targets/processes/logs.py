@@ -18,9 +18,13 @@ from infra.targets.filesystem_errors import cause
 
 @dataclass(frozen=True)
 class FileLog:
-    """path: one file, or a folder of files of which the newest is written."""
+    """path: one file, or a folder of files of which the newest is written.
+
+    owner: number of the user that a file belongs to; None: of its folder's.
+    """
 
     path: Path
+    owner: int | None = None
 
     def title(self) -> str:
         """The file the server writes now. Raises TargetError without one."""
@@ -28,12 +32,12 @@ class FileLog:
 
     def last_lines(self, count: int) -> list[str]:
         """At most `count` lines from the end, without line ends. Raises TargetError when the file cannot be read."""
-        with _opened(current_file(self.path)) as file:
+        with self._opened(current_file(self.path)) as file:
             return [line.rstrip("\n") for line in deque(file, maxlen=count)]
 
     def watch(self, lines: int, stop: Callable[[], bool]) -> Iterator[str | None]:
         """The last lines, then every new one, and None whenever there is nothing new; ends once stop() is true."""
-        file = _opened(current_file(self.path))
+        file = self._opened(current_file(self.path))
         try:
             yield from [line.rstrip("\n") for line in deque(file, maxlen=lines)]
             while not stop():
@@ -42,12 +46,19 @@ class FileLog:
                 if _replaced(file, newest):
                     yield from _whole_lines(file)
                     file.close()
-                    file = _opened(newest)
+                    file = self._opened(newest)
                     continue
                 yield None
             yield from _whole_lines(file)
         finally:
             file.close()
+
+    def _opened(self, path: Path) -> TextIO:
+        try:
+            owner = path.parent.lstat().st_uid if self.owner is None else self.owner
+            return os.fdopen(files.open_regular(path, owner=owner), encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise _unreadable(path, error) from None
 
 
 def current_file(log_path: Path) -> Path:
@@ -100,14 +111,6 @@ def _replaced(file: TextIO, newest: Path) -> bool:
     except FileNotFoundError:
         return False
     return (now.st_dev, now.st_ino) != (opened.st_dev, opened.st_ino) or now.st_size < file.tell()
-
-
-def _opened(path: Path) -> TextIO:
-    try:
-        descriptor = files.open_regular(path, owner=path.parent.lstat().st_uid)
-        return os.fdopen(descriptor, encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise _unreadable(path, error) from None
 
 
 def _unreadable(path: Path, error: OSError) -> TargetError:

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -40,7 +40,7 @@ from infra.targets.processes.logs import newest_log
 from infra.targets.processes.placement import LOCK_TIMEOUT, Placement
 from infra.targets.processes.process_records import ProcessRecord
 from infra.targets.processes.system_user import account
-from infra.targets.server_logs import last_lines
+from infra.targets.server_logs import last_lines, size
 from infra.targets.spec import ServerSpec
 
 POLL = 0.01
@@ -57,16 +57,20 @@ RELOAD_PENDING = "run/reload-pending"
 
 @dataclass
 class ProcessMachine:
-    """One server's folder and process. lock: open descriptor while `exclusive` is held; -1 otherwise."""
+    """One server's folder and process. lock: open descriptor while `exclusive` is held; -1 otherwise.
+
+    logged_before: bytes of each log when the server was started here, which tell nothing of that start.
+    """
 
     location: Location
     spec: ServerSpec
     placement: Placement
     lock: int = -1
+    logged_before: dict[Path, int] = field(default_factory=dict)
 
     @property
     def titles(self) -> Titles:
-        logs = self.placement.sub("logs")
+        logs = self.spec.log or self.placement.sub("logs")
         return Titles(
             place=str(self.placement.folder),
             data=str(self.placement.sub("data")),
@@ -274,6 +278,7 @@ class ProcessMachine:
     def start(self) -> None:
         fields = {"programs": str(self.programs), "endpoint": self._where}
         self._remove_stale_files()
+        self.logged_before = {path: size(path) for path in self._logs()}
         with _fresh(self.placement.sub("run") / "start.log") as stream:
             self._launch(self._command(self.spec.start), stream, record=fields).wait()
         (self.placement.folder / RELOAD_PENDING).unlink(missing_ok=True)
@@ -307,8 +312,12 @@ class ProcessMachine:
             time.sleep(POLL)
 
     def last_lines(self, secrets: Mapping[str, str]) -> str:
-        newest = newest_log(self.placement.sub("logs"))
-        return last_lines([self.placement.sub("run") / "start.log", *([newest] if newest else [])], secrets)
+        return last_lines([self.placement.sub("run") / "start.log", *self._logs()], secrets, before=self.logged_before)
+
+    def _logs(self) -> list[Path]:
+        """The log that the server writes now, or will go on with."""
+        newest = newest_log(Path(self.spec.log) if self.spec.log else self.placement.sub("logs"))
+        return [newest] if newest else []
 
     def _launch(
         self,

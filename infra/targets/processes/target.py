@@ -13,6 +13,7 @@ from infra.targets import data_root
 from infra.targets.location import Location, placeholders_below
 from infra.targets.processes import placement
 from infra.targets.processes.logs import FileLog
+from infra.targets.processes.system_user import account
 from infra.targets.spec import ServerSpec
 from infra.targets.target import Claim
 
@@ -95,8 +96,10 @@ class ProcessesTarget:
         """None: what a killed run leaves is in a folder that the state knows."""
         yield from ()
 
-    def log(self, location: Location) -> FileLog:
-        """The newest file of its folder of logs."""
+    def log(self, location: Location, own: str = "") -> FileLog:
+        """Its own file, or the newest of its folder of logs."""
+        if own:
+            return FileLog(Path(own), account(location.user or None).uid)
         return FileLog(Path(location.placeholders["logs"]))
 
     def host(self, location: Location) -> Host:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from infra.postgres import parameters as postgres_parameters
 from infra.postgres import server as postgres_server
 from infra.settings.model import PostgresSettings, RedisSettings
 from infra.targets.processes.placement import Placement
+from infra.targets.processes.system_user import account
 from infra.targets.spec import ServerSpec
 from tests.support import placements
 from tests.unit.operations.conftest import server_outputs, server_resource
@@ -132,6 +134,16 @@ def _written(placed: Placed) -> bool:
             return client.get("kept") == b"1"
     with placed.superuser() as connection:
         return connection.execute("SELECT one FROM kept").fetchone() == (1,)
+
+
+def test_log_of_a_server_with_a_file_of_its_own_is_that_file(placed: Placed, tmp_path: Path) -> None:
+    server = replace(placed.view.server(placed.name), log_file=str(tmp_path / "own.log"))
+    (tmp_path / "own.log").write_text("told here\n")
+    os.chown(tmp_path / "own.log", account(server.location.user or None).uid, -1)
+    assert server.log.last_lines(1) == ["told here"]
+    described = {**placed.view.outputs[placed.name], "logFile": "/srv/own.log"}
+    view = replace(placed.view, outputs={**placed.view.outputs, placed.name: described})
+    assert view.server(placed.name).log_file == "/srv/own.log"
 
 
 def test_log_of_a_placed_server_is_found(placed: Placed) -> None:

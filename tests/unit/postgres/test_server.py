@@ -275,11 +275,24 @@ def test_data_of_another_major_version_is_refused_and_left_alone(stage: Stage, f
     assert stage.apply(place, spec(), SECRETS, first)[0].action == "start"
 
 
+@needs_debian
+def test_a_builtin_locale_that_the_programs_lack_is_refused_before_there_is_data(stage: Stage) -> None:
+    builtin = server.spec(parameters=PARAMETERS, superuser="postgres", builtin_locale="C.UTF-8")
+    place = stage.place(builtin)
+    with pytest.raises(TargetError, match=r"needs PostgreSQL 17, and the program in .* is version 15") as caught:
+        stage.apply(place, builtin, SECRETS, DEBIAN)
+    assert caught.value.path == "circlepay:postgres.localeProvider"
+    assert "circlepay:postgres.localeProvider to libc" in caught.value.hint
+    assert not place.sub("data").exists()
+
+
 def test_a_configuration_it_cannot_start_with_is_shown(stage: Stage) -> None:
     wrong = spec(shared_buffers="lots")
-    place = stage.place(wrong)
-    with pytest.raises(TargetError, match='invalid value for parameter "shared_buffers"'):
+    place = up(stage)
+    stage.stop(place, spec())
+    with pytest.raises(TargetError, match='invalid value for parameter "shared_buffers"') as caught:
         stage.apply(place, wrong, SECRETS)
+    assert "database system is" not in str(caught.value), "lines of an earlier start"
     stage.apply(place, spec(), SECRETS)
 
 

@@ -148,7 +148,7 @@ WRONG: dict[tuple[str, str], tuple[Any, str]] = {
     ("redis.tcpKeepalive", "type"): (300.0, "must be an integer"),
     ("redis.tcpKeepalive", "least"): (-1, "must be at least 0"),
     ("redis.tcpKeepalive", "most"): (TOO_LARGE, "must be at most 2147483647"),
-    ("redis.maxmemory", "type"): (268435456, "must be text"),
+    ("redis.maxmemory", "type"): (0.5, "must be text"),
     ("redis.maxmemory", "pattern"): ("256 MiB", "must be a value such as"),
     ("redis.maxmemoryPolicy", "choice"): ("lru", "must be one of 'noeviction'"),
     ("redis.save", "type"): ("900 1", "must be a list"),
@@ -297,6 +297,13 @@ def test_scalars_and_groups_arrive_as_texts() -> None:
     settings = parse("local", {"verify": "false", "postgres": '{"port":"5433","adopt":"true","lockTimeout":"2.5"}'})
     assert (settings.verify, settings.postgres.port, settings.postgres.adopt) == (False, 5433, True)
     assert settings.postgres.lock_timeout == 2.5
+
+
+@pytest.mark.parametrize("written", [268435456, "268435456"])
+def test_an_amount_of_memory_may_be_a_number_of_bytes(written: int | str) -> None:
+    """YAML makes a number of it, quoted or not where `pulumi config set` wrote it."""
+    assert parse("local", {"redis": {"maxmemory": written}}).redis.maxmemory == "268435456"
+    assert "circlepay:redis.maxmemory" in refused("local", {"redis": {"maxmemory": True}}).message
 
 
 def test_a_name_without_a_value_is_unset() -> None:

@@ -13,6 +13,13 @@ def test_only_the_end_is_shown_without_secrets_and_blank_lines(tmp_path: Path) -
     assert shown.splitlines()[-1] == "    line 4999 [secret]"
 
 
+def test_what_was_there_before_is_left_out_unless_the_log_was_begun_anew(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("of yesterday\nof now\n")
+    assert last_lines([log], {}, before={log: len("of yesterday\n")}) == "    of now"
+    assert last_lines([log], {}, before={log: 1000}) == "    of yesterday\n    of now"
+
+
 def test_silence_is_said(tmp_path: Path) -> None:
     assert last_lines([tmp_path / "absent"], {}) == "    (it wrote nothing to its log)"
 

@@ -47,6 +47,14 @@ def test_newest_file_of_a_folder_is_the_current_one(tmp_path: Path) -> None:
     assert current_file(tmp_path).name == "postgresql-Tue.log"
 
 
+def test_a_file_of_its_own_belongs_to_the_servers_user_whoever_has_its_folder(tmp_path: Path) -> None:
+    path = tmp_path / "own.log"
+    path.write_text("its own\n")
+    assert FileLog(path, os.geteuid()).last_lines(5) == ["its own"]
+    with pytest.raises(TargetError, match="belongs to another user"):
+        FileLog(path, os.geteuid() + 1).last_lines(5)
+
+
 def test_what_the_servers_user_put_there_is_no_log(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("of somebody else\n")
     logs = tmp_path / "logs"
