@@ -50,6 +50,7 @@ def _schema(stack: Stack, servers: Servers, database: resources.Database) -> res
         {
             "connection": servers.superuser,
             "owner": own.owner_role,
+            "role": own.application_role,
             "folder": str(stack.sql),
             "migrations": stack.migrations,
             "adopt": own.adopt,

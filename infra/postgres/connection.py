@@ -31,6 +31,10 @@ MAINTENANCE_DATABASE = "postgres"
 LOCK_KEY = 0x636972636C650001
 """Advisory lock held while a database's objects are changed. An arbitrary number: «circle» in ASCII, then 1."""
 
+WORK_KEY = LOCK_KEY + 1
+"""Held by a session that works beside the one that holds LOCK_KEY: the server goes on with its statement when this process is
+killed, and the next run must not begin before that is over."""
+
 _LOCK_POLL = 0.05
 
 _SAID = {"gssencmode": "disable", "client_encoding": "UTF8"}
@@ -99,8 +103,6 @@ def connect(
 
     Raises ServerError, or NoAnswer; never shows the password.
     """
-    import psycopg
-
     # search_path is fixed so that definitions read from the catalog name objects the same way in every session, and so
     # that a role's or database's own search_path cannot send a migration elsewhere; the others so that no setting by hand
     # switches off what repairs rely on. JIT costs more than it saves here.
@@ -119,16 +121,34 @@ def connect(
         "jit": "off",
         **(more or {}),
     }
+    where = f"{login.user}@{login.endpoint}/{login.database or MAINTENANCE_DATABASE}"
+    return _opened(login, where, settings=settings)
+
+
+def _opened(server: Login | str, where: str, **parameters: Any) -> Connection:
+    import psycopg
+
     try:
-        return open_session(login, application_name="circlepay", connect_timeout=CONNECT_TIMEOUT, settings=settings)
+        return open_session(server, application_name="circlepay", connect_timeout=CONNECT_TIMEOUT, **parameters)
     except psycopg.OperationalError as error:
         kind = NoAnswer if isinstance(error, psycopg.errors.ConnectionTimeout) else ServerError
         raise kind(
             "connect to PostgreSQL",
-            f"{login.user}@{login.endpoint}/{login.database or MAINTENANCE_DATABASE}",
+            where,
             " ".join(str(error).split()),
             "check that the server is running and that its password is the one in the stack's state",
         ) from None
+
+
+@contextmanager
+def beside(connection: Connection) -> Iterator[Connection]:
+    """Another session like it, for what must neither see nor leave anything of a session. Raises ServerError."""
+    from psycopg.sql import SQL, Literal
+
+    info = connection.info
+    with _opened(info.dsn, f"{info.user}@{info.host}:{info.port}/{info.dbname}", password=info.password) as found:
+        found.execute(SQL("SELECT pg_advisory_lock({})").format(Literal(WORK_KEY)))
+        yield found
 
 
 @contextmanager
@@ -180,7 +200,10 @@ def _try_lock(connection: Connection, ask: Composable | None) -> tuple[bool, Any
     """Two statements in one message: the second sees everything committed before the lock was granted."""
     from psycopg.sql import SQL, Literal
 
-    query = SQL("SELECT pg_try_advisory_lock({});\n{}").format(Literal(LOCK_KEY), ask or SQL("SELECT NULL"))
+    query = SQL(
+        "SELECT CASE WHEN pg_try_advisory_lock({lock}) THEN CASE WHEN pg_try_advisory_lock({work})"
+        " THEN pg_advisory_unlock({work}) ELSE NOT pg_advisory_unlock({lock}) END END;\n{ask}"
+    ).format(lock=Literal(LOCK_KEY), work=Literal(WORK_KEY), ask=ask or SQL("SELECT NULL"))
     cursor = connection.execute(query)
     row = cursor.fetchone()
     cursor.nextset()
@@ -195,8 +218,8 @@ def _holder(connection: Connection) -> str:
         FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
         WHERE l.locktype = 'advisory' AND l.granted
           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-          AND (l.classid::bigint << 32) + l.objid::bigint = %s
+          AND (l.classid::bigint << 32) + l.objid::bigint IN (%s, %s) AND l.pid <> pg_backend_pid()
         """,
-        (LOCK_KEY,),
+        (LOCK_KEY, WORK_KEY),
     ).fetchone()
     return str(row[0]) if row else "a session that has just ended"

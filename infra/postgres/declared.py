@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra import files
 from infra.endpoint import Login
+from infra.errors import MigrationError
 from infra.postgres import catalog, execution, migrations
 from infra.postgres.catalog import SCHEMA_SECTIONS
 from infra.postgres.connection import MAINTENANCE_DATABASE, connect, exclusive, reconnected
@@ -66,10 +67,12 @@ def replay(login: Login, declared: Sequence[migrations.Migration], *, cancelled:
         _create(maintenance, name)
         try:
             with connect(reconnected(login, name)) as connection:
-                nothing = catalog.parse({})
                 declared = [_for_replay(migration) for migration in declared]
-                execution.run(connection, migrations.plan(nothing, declared), cancelled=cancelled)
+                execution.run(connection, migrations.plan(catalog.parse({}), declared), cancelled=cancelled)
                 return catalog.read_document(connection)
+        except MigrationError as error:
+            cause = f"{error.cause} (in a scratch database; the stack's own is as it was)"
+            raise MigrationError("replay the migrations", error.path, cause, error.hint) from None
         finally:
             _drop_scratch_databases(maintenance)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from infra.changes import Change, Finding
 from infra.errors import CatalogError, CirclePayError, MigrationError
+from infra.postgres.connection import beside
 from infra.postgres.patience import CONCURRENTLY, patiently
 from infra.postgres.statements import Statement, line_and_column, split
 
@@ -63,16 +64,18 @@ def joined(parts: Sequence[Composable]) -> Composable:
 def run(connection: Connection, changes: Sequence[Change], *, cancelled: threading.Event, wait: float = 10.0) -> None:
     """Runs all of `changes` in order. Consecutive transactional changes share one transaction.
 
+    A file has a transaction and a session of its own: what it sets, locks or prepares is gone when the next one begins.
     wait: seconds until a lock that another session holds is an error. Raises MigrationError (with file:line:column) or
     CatalogError; the failed statement's transaction is rolled back.
     """
-    with _interrupted_by(cancelled, connection):
-        for transactional, group in _groups(changes):
-            _stop_if(cancelled)
-            if transactional:
-                _run_together(connection, group, cancelled, wait)
+    for group in _groups(changes):
+        _stop_if(cancelled)
+        is_file = isinstance(group[0], FileChange)
+        with beside(connection) if is_file else nullcontext(connection) as own, _interrupted_by(cancelled, own):
+            if group[0].transactional:
+                _run_together(own, group, cancelled, wait)
             else:
-                _run_alone(connection, group[0], cancelled, wait)
+                _run_alone(own, group[0], cancelled, wait)
 
 
 def repair(
@@ -142,20 +145,21 @@ def _refusal(change: Change, error: Error) -> Finding:
     )
 
 
-def _groups(changes: Sequence[Change]) -> Iterator[tuple[bool, list[Change]]]:
+def _groups(changes: Sequence[Change]) -> Iterator[list[Change]]:
+    """What shares a transaction."""
     group: list[Change] = []
     for change in changes:
         if change.statement is None:
             continue
-        if change.transactional:
+        if change.transactional and not isinstance(change, FileChange):
             group.append(change)
             continue
         if group:
-            yield True, group
+            yield group
             group = []
-        yield False, [change]
+        yield [change]
     if group:
-        yield True, group
+        yield group
 
 
 def _run_together(connection: Connection, changes: Sequence[Change], cancelled: threading.Event, wait: float) -> None:

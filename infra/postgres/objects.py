@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from infra.changes import Change, Finding, describe
 from infra.endpoint import Login
-from infra.errors import CatalogError, ServerError
+from infra.errors import CatalogError, MigrationError, ServerError
 from infra.postgres import (
     adoption,
     catalog,
@@ -63,6 +63,9 @@ class Section(StrEnum):
 EVERYTHING = frozenset(Section)
 _TRIGGERS_FIRE = {"session_replication_role": "origin"}
 """For what migrations write, whatever somebody has set for the superuser or for every role."""
+
+SCHEMA = "schema"
+"""The subject of findings about the declared schema as a whole."""
 
 
 @dataclass(frozen=True)
@@ -166,15 +169,21 @@ def _plan_new(facts: Catalog, objects: DatabaseObjects, sections: Collection[Sec
     changes: list[Change] = []
     if Section.SCHEMA in sections:
         changes += ownership.prepare(facts, objects.owner, objects.database.owner)
+        changes += _role_first(facts, objects, sections)
         changes += migrations.plan(facts, objects.migrations, objects.owner.name)
     if Section.ACCESS in sections:
-        changes += _role_changes(facts, objects)
+        changes += [] if Section.SCHEMA in sections else _role_changes(facts, objects)
         changes += privileges.plan(facts, objects.privileges, tables_follow=True)
     return changes
 
 
 def _role_changes(facts: Catalog, objects: DatabaseObjects) -> list[Change]:
     return [*roles.plan(facts, objects.role), *session_settings.plan(facts, objects.role.name)]
+
+
+def _role_first(facts: Catalog, objects: DatabaseObjects, sections: Collection[Section]) -> list[Change]:
+    """The application's role, which migrations may name: whole where it is this run's to declare, else without a login yet."""
+    return _role_changes(facts, objects) if Section.ACCESS in sections else roles.reserve(facts, objects.role.name)
 
 
 def _overview_query(objects: DatabaseObjects) -> Composable:
@@ -194,13 +203,14 @@ def _plan_existing(facts: Catalog, objects: DatabaseObjects, sections: Collectio
         waiting = adoption.preview(facts, objects.migrations, objects.owner.name, adopt=objects.database.adopt)
         changes += [
             *ownership.prepare(facts, objects.owner, objects.database.owner),
+            *_role_first(facts, objects, sections),
             *ownership.plan(facts, known, objects.owner.name),
             *waiting,
         ]
         if known is not None and not any(change.action == "apply" for change in waiting):
             changes += [*ownership.foreign_key_triggers(facts, known), *schema.plan(facts, _schema(objects, known))]
     if Section.ACCESS in sections:
-        changes += _role_changes(facts, objects)
+        changes += [] if Section.SCHEMA in sections else _role_changes(facts, objects)
         changes += privileges.plan(facts, objects.privileges, tables_follow=bool(waiting) and not facts.tables)
     return Outcome(tuple(changes), tuple(_findings(facts, objects, known, sections)), facts)
 
@@ -220,7 +230,7 @@ def _findings(
         elif facts.tables:
             remedy = "run `up`, which replays the migrations once in a scratch database"
             yield Finding(
-                "schema", "its drift is unknown: the migrations have not been replayed by this clone yet", remedy
+                SCHEMA, "its drift is unknown: the migrations have not been replayed by this clone yet", remedy
             )
         yield from limits.findings(facts)
         if objects.owner.name != objects.database.owner:
@@ -336,6 +346,7 @@ class _Run:
             self._run(connection, changes)
             return self._finish(connection, facts, None)
         changes += ownership.prepare(facts, self.objects.owner, self.objects.database.owner)
+        changes += _role_first(facts, self.objects, self.sections)
         adopted = adoption.plan(facts, self.objects.migrations, self.objects.database.adopt, self._replay)
         self._run(connection, [*changes, *adopted])
         if self._give_to_owner(connection, facts) or adopted:
@@ -359,11 +370,20 @@ class _Run:
         self._report(done)
         return done
 
-    def _declared(self, facts: Catalog) -> Catalog:
+    def _declared(self, facts: Catalog) -> Catalog | None:
+        """None, with a finding, where the replay fails: the database itself is as its migrations have left it."""
         known = declared.recall(self.objects.cache, self.objects.migrations, facts.server.major)
         if known is not None:
             return known
-        document = declared.replay(self.login, self.objects.migrations, cancelled=self.cancelled)
+        try:
+            document = declared.replay(self.login, self.objects.migrations, cancelled=self.cancelled)
+        except MigrationError as error:
+            if self.cancelled.is_set():
+                raise
+            problem = f"its drift is unknown: {error.operation}: {error.path}: {error.cause}"
+            remedy = "a new database could not be made of these migrations either: make what the file needs in an earlier one"
+            self.refused.append(Finding(SCHEMA, problem, remedy))
+            return None
         return declared.remember(self.objects.cache, self.objects.migrations, facts.server.major, document)
 
     def _replay(self, chosen: list[Migration]) -> Catalog:
@@ -377,9 +397,15 @@ class _Run:
                 with acting_as(connection, self.objects.owner.name):
                     self._repair_objects(connection, repairs)
         if Section.ACCESS in self.sections:
-            access = [*_role_changes(facts, self.objects), *privileges.plan(facts, self.objects.privileges)]
+            of_role = [] if Section.SCHEMA in self.sections else _role_changes(facts, self.objects)
+            access = [*of_role, *privileges.plan(facts, self.objects.privileges)]
             self._run(connection, access)
-        found = _findings(facts, self.objects, known, self.sections)
+        told = any(finding.subject == SCHEMA for finding in self.refused)
+        found = [
+            item
+            for item in _findings(facts, self.objects, known, self.sections)
+            if not (told and item.subject == SCHEMA)
+        ]
         return Outcome(tuple(self.done), (*self.refused, *found), facts)
 
     def _run(self, connection: Connection, changes: list[Change]) -> None:

@@ -127,6 +127,11 @@ def plan(catalog: Catalog, declared: RoleDeclaration) -> list[Change]:
     return [*_adopt(found), *_alter(found, declared), *_leave(catalog, declared)]
 
 
+def reserve(catalog: Catalog, name: str) -> list[Change]:
+    """The role where it does not exist, without a login yet: migrations may name it before it is given its password. Pure."""
+    return [] if not name or catalog.role(name) else [_create(RoleDeclaration(name, login=False))]
+
+
 def _create(declared: RoleDeclaration) -> Change:
     from psycopg.sql import SQL, Identifier, Literal
 

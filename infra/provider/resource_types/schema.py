@@ -18,6 +18,7 @@ class Schema(DatabaseSection):
     inputs = {
         "connection": Property("object", "The superuser's login to the database.", secret_members=CONNECTION_SECRETS),
         "owner": Property("string", "Role that owns the objects and runs the migrations."),
+        "role": Property("string", "The application's role, which migrations may name.", required=False),
         "folder": Property("string", "Folder with `migrations` and `optional`."),
         "migrations": Property("array", "Declared migrations: version, name, sha256."),
         "adopt": Property("boolean", "Whether a schema built by hand may be taken over as the baseline."),
@@ -52,6 +53,7 @@ class Schema(DatabaseSection):
                 name=connection["database"], owner=connection["user"], adopt=inputs["adopt"]
             ),
             "owner": roles.owner(inputs["owner"], adopt=inputs["adopt"]),
+            "role": roles.RoleDeclaration(inputs.get("role") or ""),
             "migrations": tuple(migrations.load(folder / "migrations")),
             "drops": read_optional_drops(folder / "optional" / "drop_redundant_indexes.sql"),
             "drop_redundant": inputs["dropRedundantIndexes"],

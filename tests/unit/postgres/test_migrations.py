@@ -14,6 +14,7 @@ import pytest
 from infra.errors import CatalogError, MigrationError
 from infra.postgres import migrations, objects
 from infra.postgres.migrations import Migration, load
+from infra.postgres.objects import Section
 from tests.support.live_servers import MIGRATIONS
 from tests.unit.postgres.conftest import Stage, mended
 
@@ -317,13 +318,73 @@ def test_a_failing_migration_keeps_the_ones_before_it(stage: Stage, tmp_path: Pa
     assert stage.ask("SELECT max(version) FROM circlepay.migrations") == 3
 
 
-def test_an_error_on_an_empty_server_names_its_place_too(bare: Stage, tmp_path: Path) -> None:
+def test_an_error_on_an_empty_server_keeps_the_ones_before_it_too(bare: Stage, tmp_path: Path) -> None:
     files = _with(bare, tmp_path, "SELECT 1;\nSELECT nothing;\n")
     with pytest.raises(MigrationError) as caught:
         bare.apply(migrations=files)
     assert caught.value.path.endswith("0003_more.sql:2:8")
-    assert bare.ask("SELECT to_regclass('public.users')") is None
+    assert bare.ask("SELECT max(version) FROM circlepay.migrations") == 2
     bare.apply()
+
+
+_LEAKS = (
+    "SELECT set_config('search_path', '', false), set_config('my.setting', 'x', false);"
+    " SET client_min_messages = error; SET check_function_bodies = off; CREATE TEMP TABLE users AS SELECT 1 AS one;"
+    " PREPARE prepared AS SELECT 1; SELECT pg_advisory_lock(42); LISTEN somebody; SET LOCAL search_path = pg_catalog;"
+    " DECLARE held CURSOR WITH HOLD FOR SELECT 1;"
+)
+_NOTHING_LEAKED = """
+    DO $$BEGIN
+        ASSERT current_setting('search_path') = 'public', 'search_path';
+        ASSERT current_setting('my.setting', true) IS NULL, 'a setting of its own';
+        ASSERT current_setting('check_function_bodies') = 'on', 'check_function_bodies';
+        ASSERT to_regclass('pg_temp.users') IS NULL, 'a temporary table';
+        ASSERT NOT EXISTS (SELECT FROM pg_prepared_statements), 'a prepared statement';
+        ASSERT NOT EXISTS (SELECT FROM pg_cursors WHERE name = 'held'), 'a cursor';
+        ASSERT NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 42), 'an advisory lock';
+        ASSERT NOT EXISTS (SELECT FROM pg_listening_channels()), 'a channel';
+    END$$;
+    CREATE TABLE made (x int CHECK (x > 0)); CREATE INDEX made_index ON made (x);
+"""
+
+
+def test_each_migration_is_a_session_of_its_own_fresh_or_not(bare: Stage, tmp_path: Path) -> None:
+    alone = "-- transaction: none\nSET search_path = ''; SELECT pg_advisory_lock(42); SET ROLE pg_monitor;"
+    files = _with(bare, tmp_path, _LEAKS, _NOTHING_LEAKED, alone.partition(" SET ROLE")[0], "SELECT 1")
+    bare.apply(migrations=files)
+    fresh = bare.ask("SELECT pg_get_indexdef('public.made_index'::regclass)")
+    assert bare.apply(migrations=files).changes == ()
+    cache = {"cache": tmp_path / "empty"}
+    assert bare.apply(migrations=files, **cache).changes == (), "the replay makes the same"
+    bare.run(f"DROP DATABASE {bare.name} WITH (FORCE)", database="postgres")
+    for count in range(2, len(files) + 1):
+        bare.apply(migrations=files[:count])
+    assert bare.ask("SELECT pg_get_indexdef('public.made_index'::regclass)") == fresh
+    assert bare.apply(migrations=files, **cache).changes == ()
+
+
+def test_a_migration_may_name_the_applications_role_on_an_empty_server(bare: Stage, tmp_path: Path) -> None:
+    role = bare.objects.role.name
+    policy = f"ALTER TABLE users ENABLE ROW LEVEL SECURITY; CREATE POLICY mine ON users TO {role} USING (true);"
+    files = _with(bare, tmp_path, policy)
+    for section in (Section.DATABASE, Section.SCHEMA, Section.ACCESS):
+        objects.apply_all(bare.login, bare.declared(migrations=files), sections={section})
+    assert bare.ask("SELECT polroles[1]::regrole::text FROM pg_policy WHERE polname = 'mine'") == role
+    assert bare.plan(migrations=files).changes == ()
+    with bare.as_application() as connection:
+        connection.execute("SELECT * FROM users")
+
+
+def test_a_replay_that_fails_is_told_as_its_own_and_stops_nothing(stage: Stage, tmp_path: Path) -> None:
+    """A migration that the rows or an earlier state of this one database made possible."""
+    stage.run("CREATE TABLE by_hand ()")
+    files = _with(stage, tmp_path, "ALTER TABLE by_hand ADD COLUMN x int;")
+    outcome = stage.apply(migrations=files, cache=tmp_path / "cache")
+    assert "migration 0003_more" in [change.subject for change in outcome.changes]
+    (finding,) = [finding for finding in outcome.findings if finding.subject == "schema"]
+    assert '0003_more.sql:1:1: relation "by_hand" does not exist (in a scratch database' in finding.problem
+    again = stage.apply(migrations=files, cache=tmp_path / "cache")
+    assert (again.changes, len([item for item in again.findings if item.subject == "schema"])) == ((), 1)
 
 
 def test_without_a_transaction_an_index_can_be_built_concurrently(stage: Stage, tmp_path: Path) -> None:
