@@ -31,6 +31,7 @@ from infra.postgres.facts import (
     Server,
     Setting,
     Table,
+    TableRule,
     Trigger,
     Type,
 )
@@ -52,6 +53,9 @@ __all__ = [
     "read_overview",
 ]
 
+MARK_BEGINS = "circlepay: managed"
+"""The beginning of the comment on managed databases and roles."""
+
 SCHEMA_SECTIONS = (
     "schemas",
     "tables",
@@ -59,6 +63,8 @@ SCHEMA_SECTIONS = (
     "constraints",
     "indexes",
     "triggers",
+    "policies",
+    "rules",
     "functions",
     "sequences",
     "types",
@@ -83,6 +89,8 @@ _SECTIONS: dict[str, type[Any]] = {
     "constraints": Constraint,
     "indexes": Index,
     "triggers": Trigger,
+    "policies": TableRule,
+    "rules": TableRule,
     "functions": Function,
     "sequences": Sequence,
     "types": Type,
@@ -154,7 +162,9 @@ def overview_query(databases: Iterable[str], roles: Iterable[str]) -> Composed:
     """The query of `read_overview`; parse_overview reads its answer."""
     from psycopg.sql import SQL, Literal
 
-    return SQL(_query("overview.sql")).format(databases=Literal(list(databases)), roles=Literal(list(roles)))
+    return SQL(_query("overview.sql")).format(
+        databases=Literal(list(databases)), roles=Literal(list(roles)), mark=Literal(f"{MARK_BEGINS}%")
+    )
 
 
 def parse_overview(answer: str) -> Catalog:

@@ -17,7 +17,9 @@ granted AS MATERIALIZED (
 ),
 relations AS MATERIALIZED (
     SELECT c.oid, s.name AS schema, c.relname::text AS name, c.relkind::text AS kind, c.relowner, c.relacl, c.relpersistence,
-           c.relrowsecurity, c.reltuples, pg_get_userbyid(c.relowner)::text AS owner
+           c.relrowsecurity, c.relforcerowsecurity, c.reltuples,
+           ARRAY(SELECT unnest(c.reloptions) UNION ALL
+                 SELECT 'toast.' || unnest(t.reloptions) FROM pg_class t WHERE t.oid = c.reltoastrelid) AS options, pg_get_userbyid(c.relowner)::text AS owner
     FROM pg_class c JOIN schemas s ON s.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
       AND NOT EXISTS (SELECT FROM extension_members e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid)
@@ -87,7 +89,7 @@ SELECT json_build_object(
     'name', s.name, 'owner', pg_get_userbyid(s.nspowner)) ORDER BY s.name), '[]') FROM schemas s),
 'tables', (SELECT coalesce(json_agg(json_build_object(
     'schema', r.schema, 'name', r.name, 'kind', r.kind, 'owner', r.owner, 'unlogged', r.relpersistence = 'u',
-    'row_security', r.relrowsecurity, 'rows', greatest(r.reltuples, 0), 'bytes', pg_relation_size(r.oid),
+    'row_security', r.relrowsecurity, 'forced', r.relforcerowsecurity, 'options', r.options, 'rows', greatest(r.reltuples, 0), 'bytes', pg_relation_size(r.oid),
     'definition', CASE WHEN r.kind IN ('v', 'm') THEN pg_get_viewdef(r.oid) ELSE '' END,
     'internal_triggers_disabled',
         (SELECT count(*) FROM pg_trigger t WHERE t.tgrelid = r.oid AND t.tgisinternal AND t.tgenabled <> 'O'))
@@ -107,7 +109,7 @@ SELECT json_build_object(
     WHERE r.kind IN ('r', 'p')),
 'constraints', (SELECT coalesce(json_agg(json_build_object(
     'schema', r.schema, 'table', r.name, 'name', c.conname, 'kind', c.contype, 'definition', pg_get_constraintdef(c.oid),
-    'validated', c.convalidated,
+    'validated', c.convalidated, 'inherited', c.conparentid <> 0 OR (c.coninhcount > 0 AND NOT c.conislocal),
     'references', CASE WHEN c.confrelid <> 0
         THEN (SELECT n.nspname || '.' || f.relname FROM pg_class f JOIN pg_namespace n ON n.oid = f.relnamespace
               WHERE f.oid = c.confrelid) ELSE '' END,
@@ -122,6 +124,8 @@ SELECT json_build_object(
     'unique', i.indisunique, 'valid', i.indisvalid AND i.indisready AND i.indislive,
     'building', EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid),
     'constraint', EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')),
+    'parent', coalesce((SELECT n.nspname || '.' || b.relname FROM pg_inherits h JOIN pg_class b ON b.oid = h.inhparent
+        JOIN pg_namespace n ON n.oid = b.relnamespace WHERE h.inhrelid = i.indexrelid), ''),
     'method', m.amname, 'partial', i.indpred IS NOT NULL, 'expressions', i.indexprs IS NOT NULL,
     'columns', (SELECT json_agg(coalesce(a.attname, '') ORDER BY k.n) FROM unnest(i.indkey::int2[]) WITH ORDINALITY k (attnum, n)
                 LEFT JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum = k.attnum AND k.attnum > 0),
@@ -130,9 +134,22 @@ SELECT json_build_object(
     ORDER BY r.schema, c.relname), '[]')
     FROM relations r JOIN pg_index i ON i.indrelid = r.oid JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam),
 'triggers', (SELECT coalesce(json_agg(json_build_object(
-    'schema', r.schema, 'table', r.name, 'name', t.tgname, 'definition', pg_get_triggerdef(t.oid), 'enabled', t.tgenabled)
+    'schema', r.schema, 'table', r.name, 'name', t.tgname, 'definition', pg_get_triggerdef(t.oid), 'enabled', t.tgenabled, 'inherited', t.tgparentid <> 0)
     ORDER BY r.schema, r.name, t.tgname), '[]')
     FROM relations r JOIN pg_trigger t ON t.tgrelid = r.oid WHERE NOT t.tgisinternal),
+'policies', (SELECT coalesce(json_agg(json_build_object(
+    'schema', r.schema, 'table', r.name, 'name', p.polname, 'definition', concat(
+        CASE WHEN p.polpermissive THEN 'AS PERMISSIVE' ELSE 'AS RESTRICTIVE' END,
+        CASE p.polcmd WHEN 'r' THEN ' FOR SELECT' WHEN 'a' THEN ' FOR INSERT' WHEN 'w' THEN ' FOR UPDATE'
+                      WHEN 'd' THEN ' FOR DELETE' ELSE ' FOR ALL' END,
+        ' TO ', (SELECT string_agg(CASE o WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(o)) END, ', ' ORDER BY o) FROM unnest(p.polroles) o),
+        ' USING (' || pg_get_expr(p.polqual, p.polrelid) || ')', ' WITH CHECK (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')'))
+    ORDER BY r.schema, r.name, p.polname), '[]')
+    FROM relations r JOIN pg_policy p ON p.polrelid = r.oid),
+'rules', (SELECT coalesce(json_agg(json_build_object(
+    'schema', r.schema, 'table', r.name, 'name', w.rulename, 'definition', pg_get_ruledef(w.oid) || w.ev_enabled::text)
+    ORDER BY r.schema, r.name, w.rulename), '[]')
+    FROM relations r JOIN pg_rewrite w ON w.ev_class = r.oid WHERE w.rulename <> '_RETURN'),
 'functions', (SELECT coalesce(json_agg(json_build_object(
     'schema', f.schema, 'name', f.name, 'arguments', f.arguments, 'kind', f.kind, 'owner', pg_get_userbyid(f.proowner),
     'definition', CASE WHEN f.kind IN ('f', 'p') THEN pg_get_functiondef(f.oid) ELSE '' END)

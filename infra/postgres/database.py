@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from infra.changes import Change, Finding
 from infra.errors import CatalogError
+from infra.postgres.catalog import MARK_BEGINS
 from infra.postgres.execution import joined
 from infra.postgres.facts import Catalog, Database
 from infra.postgres.locales import BUILTIN_LOCALES
@@ -16,13 +17,16 @@ if TYPE_CHECKING:
     from psycopg import Connection
     from psycopg.sql import Composable
 
-MARK = "circlepay: managed by CirclePay infrastructure; what is changed by hand is put back"
+MARK = f"{MARK_BEGINS} by CirclePay infrastructure; what is changed by hand is put back"
 """Comment on managed databases and roles. Only the part before the semicolon is compared."""
 
 
 @dataclass(frozen=True)
 class DatabaseDeclaration:
-    """locale_provider: builtin, libc or icu. connection_limit: -1 is none. adopt: take over a database without our mark."""
+    """locale_provider: builtin, libc or icu. connection_limit: -1 is none. adopt: take over a database without our mark.
+
+    sole: the server has no other stack's, so that another marked database is this one under an earlier name.
+    """
 
     name: str = "circlepay_db"
     owner: str = "postgres"
@@ -32,11 +36,12 @@ class DatabaseDeclaration:
     tablespace: str = "pg_default"
     connection_limit: int = -1
     adopt: bool = False
+    sole: bool = False
 
 
 def is_ours(comment: str | None) -> bool:
     """Whether a comment carries our mark."""
-    return (comment or "").startswith("circlepay: managed")
+    return (comment or "").startswith(MARK_BEGINS)
 
 
 def check_locale(connection: Connection, declared: DatabaseDeclaration) -> None:
@@ -96,6 +101,19 @@ def refuse_foreign(catalog: Catalog, declared: DatabaseDeclaration) -> None:
     )
 
 
+def _refuse_second(catalog: Catalog, declared: DatabaseDeclaration) -> None:
+    """Raises CatalogError rather than leave the data behind in a database that was declared under another name."""
+    earlier = [item.name for item in catalog.databases if declared.sole and is_ours(item.comment)]
+    if earlier:
+        raise CatalogError(
+            "create the database",
+            "postgres.database",
+            f"{declared.name} does not exist, and {earlier[0]} is this stack's database: a second one would be empty",
+            f"set postgres.database to {earlier[0]} again; or rename it while the application is stopped, then run `up`: "
+            f"ALTER DATABASE {earlier[0]} RENAME TO {declared.name}, as the superuser in the database postgres",
+        )
+
+
 def plan(catalog: Catalog, declared: DatabaseDeclaration) -> list[Change]:
     """Changes that bring the database to its declaration; empty when none is needed. Pure. Raises as refuse_foreign does.
 
@@ -104,6 +122,7 @@ def plan(catalog: Catalog, declared: DatabaseDeclaration) -> list[Change]:
     refuse_foreign(catalog, declared)
     found = catalog.database(declared.name)
     if found is None:
+        _refuse_second(catalog, declared)
         return _create(catalog, declared)
     changes: list[Change] = []
     if not is_ours(found.comment):

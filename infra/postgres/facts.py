@@ -82,7 +82,10 @@ class Schema:
 
 @dataclass(frozen=True)
 class Table:
-    """A table, view or foreign table. kind: pg_class.relkind. rows: the planner's estimate. bytes: of its main fork."""
+    """A table, view or foreign table. kind: pg_class.relkind. rows: the planner's estimate. bytes: of its main fork.
+
+    forced: row security also for the owner. options: storage parameters and options of a view, `name=value`.
+    """
 
     schema: str
     name: str
@@ -94,6 +97,8 @@ class Table:
     bytes: int
     definition: str
     internal_triggers_disabled: int
+    forced: bool = False
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Constraint:
-    """kind: pg_constraint.contype (p, u, f, c, x). references: `schema.table` of a foreign key, else empty."""
+    """kind: pg_constraint.contype (p, u, f, c, x). references: `schema.table` of a foreign key, else empty.
+
+    inherited: it comes and goes with that of a parent table.
+    """
 
     schema: str
     table: str
@@ -121,13 +129,15 @@ class Constraint:
     validated: bool
     references: str
     columns: tuple[str, ...]
+    inherited: bool = False
 
 
 @dataclass(frozen=True)
 class Index:
     """columns: keys first, then included ones; an expression is an empty string. orders, classes, collations: per key.
 
-    constraint: whether it belongs to a constraint. building: a session is building it at this moment.
+    constraint: whether it belongs to a constraint. building: a session is building it at this moment. parent: `schema.name`
+    of the partitioned table's index that it is a part of, else empty.
     """
 
     schema: str
@@ -148,17 +158,29 @@ class Index:
     collations: tuple[int, ...]
     bytes: int
     scans: int
+    parent: str = ""
 
 
 @dataclass(frozen=True)
 class Trigger:
-    """enabled: pg_trigger.tgenabled (O origin and local, D disabled, R replica, A always)."""
+    """enabled: pg_trigger.tgenabled (O origin and local, D disabled, R replica, A always). inherited: of a parent table's."""
 
     schema: str
     table: str
     name: str
     definition: str
     enabled: str
+    inherited: bool = False
+
+
+@dataclass(frozen=True)
+class TableRule:
+    """A row security policy, or a rewrite rule. definition: what follows the table in its CREATE statement, or all of it."""
+
+    schema: str
+    table: str
+    name: str
+    definition: str
 
 
 @dataclass(frozen=True)
@@ -283,6 +305,8 @@ class Catalog:
     constraints: tuple[Constraint, ...] = ()
     indexes: tuple[Index, ...] = ()
     triggers: tuple[Trigger, ...] = ()
+    policies: tuple[TableRule, ...] = ()
+    rules: tuple[TableRule, ...] = ()
     functions: tuple[Function, ...] = ()
     sequences: tuple[Sequence, ...] = ()
     types: tuple[Type, ...] = ()

@@ -92,6 +92,11 @@ def concurrently(definition: str) -> str:
     return re.sub(r"^(CREATE (?:UNIQUE )?INDEX) ", r"\1 CONCURRENTLY ", definition)
 
 
+def on_partitions(definition: str) -> str:
+    """A CREATE INDEX statement of pg_get_indexdef with those of the partitions: ON ONLY would leave an invalid index."""
+    return re.sub(r"^(CREATE (?:UNIQUE )?INDEX \S+|CREATE (?:UNIQUE )?INDEX \".+\") ON ONLY ", r"\1 ON ", definition)
+
+
 def plan(catalog: Catalog, declared: Catalog, drops: Collection[OptionalDrop], *, drop_redundant: bool) -> list[Change]:
     """Creates missing indexes on existing columns, rebuilds invalid and changed ones; with drop_redundant also the
     optional drops. Pure.
@@ -100,10 +105,16 @@ def plan(catalog: Catalog, declared: Catalog, drops: Collection[OptionalDrop], *
     tables = {(table.schema, table.name): table for table in catalog.tables}
     columns = {(column.schema, column.table, column.name) for column in catalog.columns}
     observed = {(index.schema, index.name): index for index in catalog.indexes}
+    # Those of partitions come and go with that of their partitioned table.
+    missing = {f"{item.schema}.{item.name}" for item in declared.indexes} - {
+        f"{item.schema}.{item.name}" for item in catalog.indexes if item.valid
+    }
     changes: list[Change] = []
     for index in declared.indexes:
         table = tables.get((index.schema, index.table))
         if table is None or index.constraint or (index.schema, index.name) in unwanted:
+            continue
+        if index.parent and index.parent in missing:
             continue
         if any(name and (index.schema, index.table, name) not in columns for name in index.columns):
             continue
@@ -152,7 +163,7 @@ def _create(index: Index, table: Table, reason: str) -> Change:
         action="create",
         reason=reason,
         lock=f"{'SHARE' if small else 'SHARE UPDATE EXCLUSIVE'} on {table.schema}.{table.name}",
-        statement=raw(index.definition if small else concurrently(index.definition)),
+        statement=raw(on_partitions(index.definition) if small else concurrently(index.definition)),
         transactional=small,
     )
 

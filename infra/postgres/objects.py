@@ -237,6 +237,7 @@ def _findings(
             yield from roles.findings(facts, objects.owner)
     if Section.ACCESS in sections:
         yield from roles.findings(facts, objects.role)
+        yield from roles.undeclared(facts, objects.role)
         yield from session_settings.findings(facts, objects.role.name, frozenset(parameters.NAMES))
         yield from privilege_findings.findings(facts, objects.privileges)
 

@@ -1,7 +1,7 @@
 -- Server, named databases and roles, and whether the connected database is empty: what must be known before the first object is
 -- created, in the shape of catalog.sql. Every object created after CREATE DATABASE has an OID from 16384 on (FirstNormalObjectId)
 -- and, except for schemas, an entry in pg_depend; without such objects and without changed privileges the database is empty.
--- Parameters: names of databases, names of roles (text[]).
+-- Parameters: names of databases, names of roles (text[]), the pattern of our mark: what has it is read too.
 SELECT json_build_object(
 'server', json_build_object(
     'version', current_setting('server_version_num')::int,
@@ -17,7 +17,7 @@ SELECT json_build_object(
     'tablespace', (SELECT spcname FROM pg_tablespace t WHERE t.oid = d.dattablespace),
     'connection_limit', d.datconnlimit, 'allows_connections', d.datallowconn, 'template', d.datistemplate,
     'comment', (SELECT description FROM pg_shdescription s WHERE s.objoid = d.oid AND s.classoid = 'pg_database'::regclass))), '[]')
-    FROM pg_database d WHERE d.datname = ANY ({databases}::name[])),
+    FROM pg_database d WHERE d.datname = ANY ({databases}::name[]) OR shobj_description(d.oid, 'pg_database') LIKE {mark}),
 'tablespaces', (SELECT json_agg(spcname ORDER BY spcname) FROM pg_tablespace),
 'roles', (SELECT coalesce(json_agg(json_build_object(
     'name', a.rolname, 'superuser', a.rolsuper, 'inherit', a.rolinherit, 'create_role', a.rolcreaterole,
@@ -25,7 +25,7 @@ SELECT json_build_object(
     'connection_limit', a.rolconnlimit, 'expires', a.rolvaliduntil IS NOT NULL AND a.rolvaliduntil <> 'infinity',
     'verifier', a.rolpassword,
     'comment', (SELECT description FROM pg_shdescription s WHERE s.objoid = a.oid AND s.classoid = 'pg_authid'::regclass))), '[]')
-    FROM pg_authid a WHERE a.rolname = ANY ({roles}::name[])),
+    FROM pg_authid a WHERE a.rolname = ANY ({roles}::name[]) OR shobj_description(a.oid, 'pg_authid') LIKE {mark}),
 'role_settings', (SELECT coalesce(json_agg(json_build_object(
     'database', coalesce(d.datname, ''), 'role', coalesce(a.rolname, ''), 'settings', s.setconfig)), '[]')
     FROM pg_db_role_setting s LEFT JOIN pg_database d ON d.oid = s.setdatabase LEFT JOIN pg_authid a ON a.oid = s.setrole),

@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -35,7 +35,8 @@ _VERIFIER = re.compile(r"SCRAM-SHA-256\$(\d+):([A-Za-z0-9+/=]+)\$([A-Za-z0-9+/=]
 class RoleDeclaration:
     """adopt: take over a role of that name without our mark. login: False for a role that only owns, without a password.
 
-    setting: the one that names the role. All other attributes are fixed: see ATTRIBUTES.
+    setting: the one that names the role. sole: the server has no other stack's, so that another marked role with a login is
+    this one under an earlier name. All other attributes are fixed: see ATTRIBUTES.
     """
 
     name: str = "circlepay_user"
@@ -43,6 +44,7 @@ class RoleDeclaration:
     adopt: bool = False
     login: bool = True
     setting: str = "postgres.applicationRole"
+    sole: bool = False
 
     @property
     def attributes(self) -> dict[str, Attribute]:
@@ -77,6 +79,9 @@ ATTRIBUTES = {
     "bypass_rls": Attribute(False, "BYPASSRLS"),
 }
 """Field of facts.Role -> its declaration: the defaults of CREATE USER."""
+
+
+_POWERS = ("superuser", "create_role", "create_database", "replication", "bypass_rls")
 
 
 def verifier(password: str, *, salt: bytes | None = None, iterations: int = ITERATIONS) -> str:
@@ -114,6 +119,9 @@ def plan(catalog: Catalog, declared: RoleDeclaration) -> list[Change]:
     Raises CatalogError for a role without our mark that is not to be adopted.
     """
     found = catalog.role(declared.name)
+    if found is None or not found.login:
+        # One without a login may only have been reserved, by migrations of this same run.
+        _refuse_second(catalog, declared)
     if found is None:
         return [_create(declared)]
     if not is_ours(found.comment) and not declared.adopt:
@@ -130,6 +138,20 @@ def plan(catalog: Catalog, declared: RoleDeclaration) -> list[Change]:
 def reserve(catalog: Catalog, name: str) -> list[Change]:
     """The role where it does not exist, without a login yet: migrations may name it before it is given its password. Pure."""
     return [] if not name or catalog.role(name) else [_create(RoleDeclaration(name, login=False))]
+
+
+def _refuse_second(catalog: Catalog, declared: RoleDeclaration) -> None:
+    """Raises CatalogError rather than leave the login of a role that was declared under another name."""
+    ours = [role.name for role in catalog.roles if declared.sole and role.login and is_ours(role.comment)]
+    earlier = [name for name in ours if name != declared.name]
+    if earlier:
+        raise CatalogError(
+            "create the role",
+            declared.setting,
+            f"{declared.name} does not exist, and {earlier[0]} is this stack's role: it would keep its login",
+            f"set {declared.setting} to {earlier[0]} again; or rename it, then run `up`: "
+            f"ALTER ROLE {earlier[0]} RENAME TO {declared.name}, as the superuser",
+        )
 
 
 def _create(declared: RoleDeclaration) -> Change:
@@ -232,3 +254,23 @@ def findings(catalog: Catalog, declared: RoleDeclaration) -> list[Finding]:
         )
         for member in sorted(set(members) - {catalog.server.user})
     ]
+
+
+def undeclared(catalog: Catalog, declared: RoleDeclaration) -> Iterator[Finding]:
+    """Roles made by hand, or declared earlier, that can log in or may do what a table's privileges do not limit."""
+    for role in catalog.roles:
+        held = [ATTRIBUTES[name].keyword for name in _POWERS if getattr(role, name)]
+        held += [item.role for item in catalog.memberships if item.member == role.name and item.role.startswith("pg_")]
+        if role.name in {declared.name, catalog.server.user} or not (role.login or held):
+            continue
+        what = [*(["can log in"] if role.login else []), *([f"has {', '.join(held)}"] if held else [])]
+        earlier = (
+            "was made by this project and is no longer declared; it "
+            if is_ours(role.comment)
+            else "is not declared; it "
+        )
+        yield Finding(
+            f"role {role.name}",
+            f"{earlier}{' and '.join(what)}",
+            f"DROP ROLE {role.name}, or ALTER ROLE {role.name} NOLOGIN, if it is not wanted",
+        )

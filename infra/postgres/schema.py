@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from infra.changes import Change, Finding
-from infra.postgres import constraints, indexes, structure
+from infra.postgres import constraints, indexes, structure, table_rules
 from infra.postgres.execution import joined, raw
 from infra.postgres.facts import Catalog, Column, Sequence, Table, Trigger
 from infra.postgres.indexes import SMALL_TABLE, OptionalDrop
@@ -39,6 +39,7 @@ def plan(catalog: Catalog, declared: SchemaDeclaration) -> list[Change]:
         *constraints.plan(catalog, wanted),
         *indexes.plan(catalog, wanted, declared.drops, drop_redundant=declared.drop_redundant),
         *_triggers(catalog, wanted),
+        *table_rules.plan(catalog, wanted),
     ]
 
 
@@ -49,6 +50,7 @@ def findings(catalog: Catalog, declared: SchemaDeclaration) -> list[Finding]:
         *constraints.findings(catalog, declared.catalog),
         *indexes.findings(catalog, declared.catalog),
         *structure.unknown(catalog, declared.catalog),
+        *table_rules.findings(catalog, declared.catalog),
     ]
 
 
@@ -211,7 +213,9 @@ def _triggers(catalog: Catalog, declared: Catalog) -> Iterator[Change]:
         if table is None:
             continue
         found = observed.get((wanted.schema, wanted.table, wanted.name))
-        if found is None or found.definition != wanted.definition:
+        if found is None and wanted.inherited:
+            continue
+        if found is None or (found.definition != wanted.definition and not wanted.inherited):
             reason = f"is «{found.definition}», declared «{wanted.definition}»" if found else "is missing"
             definition = re.sub(r"^CREATE TRIGGER ", "CREATE OR REPLACE TRIGGER ", wanted.definition)
             yield _trigger(wanted, "alter" if found else "create", reason, raw(definition))

@@ -46,10 +46,6 @@ def _tables(catalog: Catalog, declared: Catalog) -> Iterator[Finding]:
         if found.unlogged:
             remedy = f"add a migration: ALTER TABLE {wanted.schema}.{wanted.name} SET LOGGED"
             yield Finding(subject, "is UNLOGGED: a crash empties it", remedy)
-        if found.row_security != wanted.row_security:
-            words = "ENABLE" if wanted.row_security else "DISABLE"
-            remedy = f"add a migration: ALTER TABLE {wanted.schema}.{wanted.name} {words} ROW LEVEL SECURITY"
-            yield Finding(subject, f"row level security is {'on' if found.row_security else 'off'}", remedy)
         if found.definition != wanted.definition:
             yield Finding(subject, "its query is not the declared one", "add a migration with CREATE OR REPLACE VIEW")
 

@@ -37,7 +37,7 @@ class Access(DatabaseSection):
         from infra.postgres.roles import RoleDeclaration
 
         return {
-            "role": RoleDeclaration(inputs["role"], inputs["password"], adopt=inputs["adopt"]),
+            "role": RoleDeclaration(inputs["role"], inputs["password"], adopt=inputs["adopt"], sole=True),
             # An earlier release's state has no word about this, and granted all.
             "privileges": PrivilegesDeclaration(
                 inputs["role"],

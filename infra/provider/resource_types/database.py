@@ -45,5 +45,6 @@ class Database(DatabaseSection):
                 tablespace=inputs["tablespace"],
                 connection_limit=inputs["connectionLimit"],
                 adopt=inputs["adopt"],
+                sole=True,
             )
         }

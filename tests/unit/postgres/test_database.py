@@ -150,3 +150,17 @@ def test_the_builtin_locale_is_used_where_the_server_has_it(bare: Stage) -> None
 @pytest.mark.parametrize(("comment", "ours"), [(None, False), ("", False), ("my database", False), (MARK, True)])
 def test_the_mark(comment: str | None, ours: bool) -> None:
     assert is_ours(comment) is ours
+
+
+def test_a_database_declared_under_another_name_is_no_second_one(bare: Stage) -> None:
+    bare.apply()
+    renamed = {"name": f"{bare.name}_renamed", "sole": True}
+    for attempt in (bare.plan, bare.apply):
+        with pytest.raises(CatalogError, match="a second one would be empty") as caught:
+            attempt(database=renamed)
+        assert "RENAME TO" in caught.value.hint
+    assert bare.ask("SELECT count(*) FROM pg_database WHERE datname LIKE %s", f"{bare.name}%", database="postgres") == 1
+
+
+def test_a_database_renamed_by_hand_goes_on_under_its_new_name() -> None:
+    assert database.plan(_facts(name="new"), DatabaseDeclaration("new", sole=True)) == []

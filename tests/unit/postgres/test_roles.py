@@ -174,3 +174,11 @@ def test_a_verifier_made_here_is_accepted_by_the_server(stage: Stage) -> None:
     assert matches(PASSWORD, stored)
     with stage.connect() as connection, pytest.raises(psycopg.errors.UndefinedObject):
         connection.execute("ALTER ROLE nobody_here LOGIN")
+
+
+def test_a_role_declared_under_another_name_is_no_second_one(bare: Stage) -> None:
+    bare.apply()
+    for attempt in (bare.plan, bare.apply):
+        with pytest.raises(CatalogError, match="it would keep its login") as caught:
+            attempt(role={"name": f"{bare.objects.role.name}2", "sole": True})
+        assert "RENAME TO" in caught.value.hint

@@ -202,11 +202,6 @@ REPORTED = {
         "table public.kyc_documents",
         "UNLOGGED",
     ),
-    "row level security": (
-        ["ALTER TABLE users ENABLE ROW LEVEL SECURITY"],
-        "table public.users",
-        "row level security is on",
-    ),
     "a sequence of another type": (
         ["ALTER SEQUENCE users_id_seq AS bigint"],
         "sequence public.users_id_seq",
