@@ -108,6 +108,22 @@ def down(stack: str, data: str, confirm: str) -> int:
 
 @cli.command()
 @stack_option
+def adopt(stack: str) -> int:
+    """Make the servers of this clone its own again after it was moved.
+
+    Refused in a copy, as long as the clone that made them is still there.
+    """
+    from infra.operations import adopt as operation
+    from infra.operations import stack as stacks
+
+    before = operation.run(stack)
+    told = f", made in {before}, are this clone's now" if before else " are this clone's own already"
+    click.echo(f"the servers of stack {stack}{told}\n  -> `{stacks.up_hint(stack)}` goes on with them")
+    return DONE
+
+
+@cli.command()
+@stack_option
 @json_option
 @click.option("--server", type=click.Choice(SERVERS), multiple=True, help="Only this server; may be repeated.")
 @click.option("--query", "names", multiple=True, help="Only the query of this name; may be repeated.")

@@ -13,6 +13,9 @@ PROGRAMS = ROOT / "tools" / "bin"
 CLONE_STATE = ROOT / ".circlepay"
 """State backend, passphrase and stamps of this clone; mode 0700."""
 
+CACHED = frozenset({"actionlint", "build.lock", "docker-plugin", "go", "pulumi-home", "test-images", "toolchain", "uv"})
+"""All that this project keeps in the cache; whatever else is there is not its own."""
+
 
 def cache() -> Path:
     """The folder all clones of this user share: toolchain and downloads, all of which can be made again.

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from infra.errors import PublishError, TargetError
 from infra.targets import target
-from infra.targets.location import clone_id
+from infra.targets.clones import clone_id
 
 OPERATION = "recover the generated secrets"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from infra import files
-from infra.operations import pulumi_process, recovery, state_file
+from infra.operations import adopt, pulumi_process, recovery, state_file
 from infra.operations import stack as stacks
 from infra.paths import PROJECT_ROOT
 from tools.running import ToolError, say
@@ -51,6 +51,7 @@ def _keep_data(stack: str, project_root: Path) -> int:
             f"  -> finish it: make down DATA=delete{suffix}; or keep what is left: make up{suffix} first"
         )
     latest = stacks.deployment(stack, project_root=project_root)
+    adopt.refuse_another_clones(f"take down {stack}", latest, project_root)
     _clear("unfinished", stack, state_file.engines(latest))
     code = pulumi_process.run(stack, "destroy", "--exclude-protected", project_root=project_root)
     if code == 0:
@@ -62,6 +63,7 @@ def _keep_data(stack: str, project_root: Path) -> int:
 
 def _delete_data(stack: str, confirm: str, project_root: Path) -> int:
     latest = stacks.deployment(stack, project_root=project_root)
+    adopt.refuse_another_clones(f"delete the data of {stack}", latest, project_root)
     places = in_words(state_file.data_places(latest))
     _confirm(confirm, places or f"what is left of stack {stack}")
     mark = deletion_mark(stack, project_root)

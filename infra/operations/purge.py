@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import os
 import pwd
-import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from infra import files
+from infra.errors import CirclePayError
 from infra.operations import state_file
-from infra.targets.location import clone_id
-from tools.paths import CLONE_STATE, ROOT, VIRTUAL_ENVIRONMENT, backend_url, cache
+from infra.targets import clones, data_root
+from tools.paths import CACHED, CLONE_STATE, ROOT, VIRTUAL_ENVIRONMENT, backend_url, cache
 from tools.pulumi import docker_plugin
 from tools.pulumi_settings import STATE, home
 from tools.running import ToolError, say
@@ -57,45 +58,98 @@ class Plan(NamedTuple):
     stacks: list[str]
     engines: list[str]
     on_engines: list[str]
-    data: Path
-    data_root: Path
+    of_others: dict[str, str]
+    servers: list[Path]
+    roots: list[Path]
     own: list[Path]
     kept: list[Path]
     shared: list[Path]
     system_user: bool
     other_clones: list[Path]
-
-
-def data_root() -> Path:
-    """Where servers keep their data, unless a stack's `processes.dataDirectory` says otherwise."""
-    if os.geteuid() == 0:
-        return Path("/var/lib/circlepay")
-    chosen = Path(os.environ.get("XDG_DATA_HOME", ""))
-    return (chosen if chosen.is_absolute() else Path.home() / ".local" / "share") / "circlepay"
+    foreign: list[Path]
 
 
 def look() -> Plan:
     """What a purge would remove now."""
-    root = data_root()
-    clones = [path for path in root.glob("*") if re.fullmatch(r"[0-9a-f]{10}", path.name)] if root.exists() else []
-    others = [path for path in clones if path.name != clone_id(ROOT)]
     kept = supplied()
     state = [path for path in CLONE_STATE.glob("*") if path not in kept] if kept else [CLONE_STATE]
     own = [*state, VIRTUAL_ENVIRONMENT, *(ROOT / name for name in LEFTOVERS), *_byte_code()]
-    states = [path for path in STATE.glob(".pulumi/stacks/circlepay/*.json*") if _holds(path)]
-    engines = sorted({engine for path in states for engine in state_file.engines(state_file.deployment(path))})
+    states = {
+        path.name.split(".json")[0]: path for path in STATE.glob(".pulumi/stacks/circlepay/*.json*") if _holds(path)
+    }
+    of_others = {stack: original for stack, path in states.items() if (original := _made_by_another(path))}
+    deployments = [state_file.deployment(path) for stack, path in states.items() if stack not in of_others]
+    engines = sorted({engine for each in deployments for engine in state_file.engines(each)})
+    roots = _roots(deployments)
+    others = [path for root in roots for path in data_root.clones(root) if path.name != clones.clone_id(ROOT)]
+    shared = [] if others else [*(path for root in roots for path in _shared_in(root)), *_plugins(), *_cached()]
     return Plan(
-        stacks=sorted(path.name.split(".json")[0] for path in states),
+        stacks=sorted(states.keys() - of_others.keys()),
         engines=engines,
         on_engines=on_engines(engines),
-        data=root / clone_id(ROOT),
-        data_root=root,
+        of_others=of_others,
+        servers=[path for root in roots for path in _servers(root)],
+        roots=roots,
         own=[path for path in own if path.exists() and path not in kept],
         kept=kept,
-        shared=[] if others else [path for path in (root, *_plugins(), cache()) if path.exists()],
+        shared=shared,
         system_user=not others and os.geteuid() == 0 and _system_user_is_ours(),
         other_clones=others,
+        foreign=[] if others else [path for folder in (*roots, cache()) for path in _foreign(folder, shared)],
     )
+
+
+def _made_by_another(state: Path) -> str:
+    """The path of the clone that made a stack's servers, where this is a copy of it; else empty. Raises ToolError.
+
+    Of a copied clone only the record of them goes.
+    """
+    for each in state_file.locations(state_file.deployment(state)):
+        try:
+            clones.refuse_another("purge", each.clone, each.project_root, ROOT)
+        except CirclePayError as error:
+            if not clones.is_clone(Path(each.project_root)):
+                raise ToolError(error.message) from None
+            return each.project_root
+    return ""
+
+
+def _roots(deployments: list[dict[str, Any]]) -> list[Path]:
+    """Folders of ours that servers' folders are in: the usual one, and those of the stacks."""
+    folders = [
+        each.names["folder"] for one in deployments for each in state_file.locations(one) if "folder" in each.names
+    ]
+    found = [data_root.located(data_root.default()), *(Path(folder).parents[2] for folder in folders)]
+    return [path for path in dict.fromkeys(found) if not path.is_symlink() and data_root.is_ours(path)]
+
+
+def _servers(root: Path) -> Iterator[Path]:
+    """Folders of this clone's servers in it, by their marks."""
+    for folder in (root / clones.clone_id(ROOT)).glob("*/*"):
+        mark = data_root.mark_of(folder)
+        if not folder.is_symlink() and mark is not None and clones.is_same(str(mark.get("project_root")), str(ROOT)):
+            yield folder
+
+
+def _shared_in(root: Path) -> Iterator[Path]:
+    """What all servers in it share, and the mark last: without it nothing in the folder would be ours."""
+    names = (data_root.PROGRAMS, data_root.ADOPTED, data_root.LOCK, data_root.MARK)
+    yield from (root / name for name in names if os.path.lexists(root / name))
+
+
+def _cached() -> Iterator[Path]:
+    """What this project keeps in the cache, if that is a folder and not a link to one."""
+    if not cache().is_symlink():
+        yield from (cache() / name for name in sorted(CACHED) if os.path.lexists(cache() / name))
+
+
+def _foreign(folder: Path, ours: list[Path]) -> Iterator[Path]:
+    """What else is in a folder of ours."""
+    if folder.is_symlink():
+        yield folder
+    elif folder.is_dir():
+        mine = {*ours, folder / clones.clone_id(ROOT)}
+        yield from (path for path in sorted(folder.iterdir()) if path not in mine)
 
 
 def on_engines(engines: list[str]) -> list[str]:
@@ -142,7 +196,7 @@ def _holds(path: Path) -> bool:
 
 def _byte_code() -> list[Path]:
     skipped = {VIRTUAL_ENVIRONMENT, CLONE_STATE, ROOT / ".git"}
-    tops = [path for path in ROOT.iterdir() if path.is_dir() and path not in skipped]
+    tops = [path for path in ROOT.iterdir() if path.is_dir() and not path.is_symlink() and path not in skipped]
     return [cached for top in tops for cached in top.glob("**/__pycache__")]
 
 
@@ -157,12 +211,18 @@ def describe(plan: Plan) -> str:
     """The plan, to be confirmed."""
     lines = [f"stack {stack}: its servers, its data, its passwords and its env file" for stack in plan.stacks]
     lines += [f"{thing}, on a container engine" for thing in plan.on_engines]
-    lines += [str(path) for path in (plan.data,) if path.exists()]
+    lines += [
+        f"the record of stack {stack}, copied from {original}, which keeps its servers and data"
+        for stack, original in plan.of_others.items()
+    ]
+    lines += [str(path) for path in plan.servers]
     lines += [str(path) for path in plan.own if path.name != "__pycache__"]
     lines += [f"{path}  (no other clone uses it)" for path in plan.shared]
     lines += [f"the system user {SYSTEM_USER}"] if plan.system_user else []
     kept = [f"kept, because it holds secrets of Circle's that only you can delete: {path}" for path in plan.kept]
-    kept += [f"kept, because other clones have data here: {cache()}, {plan.data_root}"] if plan.other_clones else []
+    shared = ", ".join(map(str, (cache(), *plan.roots)))
+    kept += [f"kept, because other clones have data here: {shared}"] if plan.other_clones else []
+    kept += [f"kept, because this project did not make it: {path}" for path in plan.foreign]
     return "\n".join(["This permanently removes:", *(f"  {line}" for line in lines), *kept])
 
 
@@ -229,21 +289,35 @@ def remove(path: Path) -> None:
         ) from error
 
 
+def _remove_server(folder: Path) -> None:
+    """Removes a server's folder, unless it is in use, and what is empty above it."""
+    alive = processes_in(folder)
+    if alive:
+        raise ToolError(
+            f"processes still run in {folder}: {', '.join(map(str, alive))}\n"
+            f"  -> stop them (kill {' '.join(map(str, alive))}), then purge again"
+        )
+    remove(folder)
+    for parent in folder.parents[:2]:
+        _remove_if_empty(parent)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
 def carry_out(plan: Plan) -> None:
     """Remove what the plan names, what holds data first and what this runs on last."""
     for stack in plan.stacks:
         take_down(stack)
     clear_engines(plan.engines)
-    if plan.data.exists():
-        alive = processes_in(plan.data)
-        if alive:
-            raise ToolError(
-                f"processes still run in {plan.data}: {', '.join(map(str, alive))}\n"
-                f"  -> stop them (kill {' '.join(map(str, alive))}), then purge again"
-            )
-        remove(plan.data)
+    for folder in plan.servers:
+        _remove_server(folder)
     for path in plan.shared:
         remove(path)
+    for folder in (*plan.roots, cache()):
+        _remove_if_empty(folder)
     if plan.system_user:
         remove_system_user()
     for path in reversed(plan.own):
@@ -262,7 +336,7 @@ def run(confirm: str = "") -> int:
     """Show, ask, remove; the exit code is 0 when everything is gone. confirm: `purge` answers in advance."""
     try:
         plan = look()
-        if not any((plan.stacks, plan.on_engines, plan.own, plan.shared, plan.system_user, plan.data.exists())):
+        if not any((plan.stacks, plan.on_engines, plan.own, plan.shared, plan.system_user, plan.servers)):
             say("nothing to purge")
             return 0
         print(describe(plan), flush=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from infra.errors import TargetError
 from infra.operations import stack as stacks
 from infra.operations.stack import ServerView, StackView
-from infra.targets import lifecycle
+from infra.targets import clones, lifecycle
 from infra.targets.location import Location
 from infra.targets.server import Server
 from infra.targets.spec import ServerSpec
@@ -23,6 +23,7 @@ def run(view: StackView, name: str, *, progress: Callable[[str], None]) -> str:
     not start.
     """
     server = view.server(name)
+    clones.refuse_another("restart", server.location.clone, server.location.project_root, view.project_root)
     spec, location = _declared(view, server)
     with server.target.machine(location, spec) as machine:
         if machine is None:

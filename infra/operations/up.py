@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from infra.operations import engine_errors, pulumi_process, recovery
+from infra.operations import adopt, engine_errors, pulumi_process, recovery, state_file
 from infra.operations import stack as stacks
 from infra.operations.down import deletion_mark
 from infra.operations.stack import StackError
@@ -18,6 +18,9 @@ def run(stack: str, *, project_root: Path = PROJECT_ROOT) -> int:
     """
     create(stack, project_root=project_root)
     recovery.recover(stack, project_root=project_root)
+    path = state_file.path_of(stack, project_root)
+    if path is not None and not state_file.is_torn(path):  # elsewhere the provider refuses it, without another run
+        adopt.refuse_another_clones(f"bring up {stack}", state_file.deployment(path), project_root)
     code = pulumi_process.run(stack, "up", project_root=project_root)
     if code == 0:
         deletion_mark(stack, project_root).unlink(missing_ok=True)

@@ -11,8 +11,9 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from infra import files
 from infra.errors import TargetError
@@ -25,7 +26,8 @@ FOLDER_MODE = 0o700
 SHARED_FOLDER_MODE = 0o711
 """As root: the servers' user passes through folders that root alone may change, and cannot list them."""
 CLONE = re.compile(r"[0-9a-f]{10}")
-LOCK, PROGRAMS = "lock", "programs"
+LOCK, PROGRAMS, ADOPTED = "lock", "programs", "adopted"
+"""What is in it besides clones. adopted: see infra.targets.clones."""
 SETTING = "set circlepay:processes.dataDirectory"
 TEXT = json.dumps({"circlepay": "folder of servers; made by CirclePay infrastructure"}, indent=2) + "\n"
 _CLONES = "[0-9a-f]" * 10
@@ -52,7 +54,7 @@ def is_ours(folder: Path) -> bool:
     if _is_marked(folder):
         return True
     names = {path.name for path in folder.iterdir()}
-    known = {name for name in names if name in (LOCK, PROGRAMS) or CLONE.fullmatch(name)}
+    known = {name for name in names if name in (LOCK, PROGRAMS, ADOPTED) or CLONE.fullmatch(name)}
     return (LOCK in names and names == known) or any(_is_mine(path) for path in folder.glob(f"{_CLONES}/*/*/{MARK}"))
 
 
@@ -130,6 +132,15 @@ def make_folder(path: Path, permissions: int) -> None:
             raise
     else:
         path.chmod(permissions)
+
+
+def mark_of(folder: Path) -> Mapping[str, Any] | None:
+    """The mark in a server's folder that is this user's; None without one."""
+    try:
+        value = json.loads(files.read(folder / MARK, owner=os.geteuid()))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, Mapping) and "circlepay" in value else None
 
 
 def clones(root: Path) -> Iterator[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -71,8 +70,3 @@ def placeholders_below(folder: Path, host: str, port: int) -> dict[str, str]:
     """What the placeholders stand for where all folders of a server are in one."""
     folders = {name: str(folder / name) for name in FOLDERS}
     return {**folders, "host": host, "port": str(port)}
-
-
-def clone_id(project_root: Path) -> str:
-    """Ten hexadecimal digits that tell this clone from others on the machine."""
-    return hashlib.sha256(str(project_root.resolve()).encode()).hexdigest()[:10]

@@ -14,7 +14,8 @@ import pulumi
 
 from infra.declarations import resources
 from infra.targets import target as targets
-from infra.targets.location import Location, clone_id
+from infra.targets.clones import clone_id
+from infra.targets.location import Location
 from infra.targets.spec import Packaging, ServerSpec
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from infra.targets.location import clone_id
+from infra.targets.clones import clone_id
 from tests.bench.cold import fresh_clone
 from tests.bench.progress import say
 from tests.bench.report import Report

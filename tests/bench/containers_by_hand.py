@@ -19,9 +19,10 @@ from infra.endpoint import Endpoint, Login
 from infra.errors import ServerError
 from infra.settings.model import PostgresSettings
 from infra.targets import rendering
+from infra.targets.clones import clone_id
 from infra.targets.docker import archives
 from infra.targets.docker.container_location import ContainerLocation, argv
-from infra.targets.location import Location, clone_id
+from infra.targets.location import Location
 from infra.targets.processes.programs import locate
 from infra.targets.spec import ServerSpec
 from tests.bench import container_stacks, documented

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infra.targets.location import clone_id
+from infra.targets.clones import clone_id
 from tests.bench import container_stacks, docker_resources, programs
 from tests.bench.docker_resources import Copy
 from tests.bench.pairs import compared, interleaved, timed

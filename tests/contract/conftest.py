@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.targets.location import clone_id
+from infra.targets.clones import clone_id
 from tests.images import references as test_images
 from tests.support import engine
 from tests.support.clones import PROJECT_ROOT, Clone, put_project

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infra.targets.location import clone_id
+from infra.targets.clones import clone_id
 from tests.contract.conftest import WHEELS, standing
 from tests.support.clones import Clone
 

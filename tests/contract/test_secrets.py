@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from infra.targets.location import clone_id
+from infra.targets.clones import clone_id
 from infra.verification.secret_scanner import EVERY_SECRET, Leak, ProcessSampler, find_in_files, find_in_text
 from tests.contract.conftest import TARGETS, standing
 from tests.support import engine

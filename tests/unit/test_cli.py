@@ -25,6 +25,7 @@ from tools.paths import PROGRAMS
 
 COMMANDS = PROJECT_ROOT / "docs" / "commands.md"
 VERBS = (
+    "adopt",
     "down",
     "findings",
     "logs",
@@ -270,7 +271,9 @@ def test_redis_cli_runs_one_command_or_a_line_each(brought_up: PulumiState) -> N
     assert "unknown command" in refused.stderr
 
 
-@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in {"up", "down", "purge", "psql", "verify"}])
+@pytest.mark.parametrize(
+    "verb", [verb for verb in VERBS if verb not in {"adopt", "up", "down", "purge", "psql", "verify"}]
+)
 def test_no_verb_prints_a_credential(
     verb: str,
     brought_up: PulumiState,

@@ -18,6 +18,7 @@ RESP = re.compile(r"[*$]\S*\r\n")
 
 WHOLE_FOLDERS = {
     "infra/operations/state_file.py": "a torn state gives way to the one before it",
+    "infra/targets/data_root.py": "the folder of servers' folders appears with its mark in it",
     "infra/targets/processes/machine.py": "initialised data appears whole",
     "infra/targets/processes/placement.py": "a server's folder appears with its mark in it",
     "infra/targets/processes/programs.py": "copied programs appear whole",

@@ -8,11 +8,12 @@ from dataclasses import replace
 
 from infra.changes import Change
 from infra.errors import TargetError
+from infra.paths import PROJECT_ROOT
 from infra.provider import prepared_suite
 from infra.provider.handler import Converged, Handler, Observed, Operation, Property, Values
 from infra.provider.sessions import forget
 from infra.provider.values import has_unknown
-from infra.targets import lifecycle
+from infra.targets import clones, lifecycle
 from infra.targets import server as servers
 from infra.targets import target as targets
 from infra.targets.location import Location
@@ -66,6 +67,7 @@ class Server(Handler):
         if state is None:
             prepared_suite.prepare()  # a created server is always verified in the same run
         location = Location.from_json(inputs["location"])
+        _refuse_another_clones(f"start {location.server}", location)
         with _opened(inputs) as server:
             if server is None:
                 place = targets.load(location.target).describe(location)[1]
@@ -89,12 +91,18 @@ class Server(Handler):
         return Observed({"running": bool(facts.version), "version": facts.version or state["version"]}, drift)
 
     def delete(self, state: Values, operation: Operation) -> None:
+        location = Location.from_json(state["location"])
+        _refuse_another_clones(f"stop {location.server}", location)
         with _opened(state) as server:
             if server is not None:
                 lifecycle.stop(server, progress=operation.progress)
 
     def upgraded(self, values: Values) -> Values:
         return targets.upgraded_server(values)
+
+
+def _refuse_another_clones(operation: str, location: Location) -> None:
+    clones.refuse_another(operation, location.clone, location.project_root, PROJECT_ROOT)
 
 
 @contextmanager

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from infra.changes import Change
+from infra.errors import TargetError
+from infra.paths import PROJECT_ROOT
 from infra.provider.handler import Converged, Handler, Observed, Operation, Property, Values
+from infra.targets import clones
 from infra.targets import target as targets
 from infra.targets.location import Location
 from infra.targets.ports import PortRequest
@@ -49,7 +52,7 @@ class ServerLocation(Handler):
                 "cloneId",
                 before["cloneId"],
                 inputs["cloneId"],
-                "the data belongs to the clone at the place it was made in; move the clone back there",
+                _another_clone(before),
             )
         for name, remedy in targets.load(inputs["target"]).fixed.items():
             old, new = before["options"].get(name), inputs["options"].get(name)
@@ -85,12 +88,22 @@ class ServerLocation(Handler):
 
     def delete(self, state: Values, operation: Operation) -> None:
         location = Location.from_json(state["location"])
+        clones.refuse_another(f"delete {location.server}", location.clone, location.project_root, PROJECT_ROOT)
         target = targets.load(location.target)
         operation.warn(f"deleting {target.describe(location)[1]}")
         target.release(location)
 
     def upgraded(self, values: Values) -> Values:
         return targets.upgraded_location(values)
+
+
+def _another_clone(before: Values) -> str:
+    """Whether this clone is a copy or was moved, and what to do."""
+    try:
+        clones.refuse_another("", before["cloneId"], before["projectRoot"], PROJECT_ROOT)
+    except TargetError as error:
+        return f"{error.cause}: {error.hint}"
+    return "move the clone back to where it was"
 
 
 def _claim(inputs: Values) -> Claim:

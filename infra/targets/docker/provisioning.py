@@ -18,11 +18,11 @@ import pulumi_docker as docker
 
 from infra.declarations import resources
 from infra.targets import provisioning
+from infra.targets.clones import clone_id, first_path
 from infra.targets.docker import container_hooks, engine, ownership
 from infra.targets.docker.container_location import FILES_ROOT, argv, placeholders
 from infra.targets.docker.limits import MEBIBYTE
 from infra.targets.docker.resources import ContainerImage, ContainerNetwork, ImagePin
-from infra.targets.location import clone_id
 from infra.targets.provisioning import Provisioned, Request
 from infra.targets.spec import ServerSpec
 from infra.tunnels import configuration, plain, with_configuration
@@ -55,7 +55,7 @@ class DockerProvisioner:
     def labels(self) -> dict[str, str]:
         """Our mark."""
         root = self.request.project_root
-        return ownership.labels(clone_id(root), self.request.stack, str(root))
+        return ownership.labels(clone_id(root), self.request.stack, first_path(root))
 
     @cached_property
     def provider(self) -> docker.Provider:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from infra.errors import CirclePayError
 from infra.paths import PROJECT_ROOT
+from infra.targets.clones import clone_id
 from infra.targets.docker import engine, one_shot
 from infra.targets.docker.container_location import FILES_ROOT, ContainerLocation
 from infra.targets.docker.ownership import CLONE, ROLE, STACK, inspected_volume
-from infra.targets.location import clone_id
 
 if TYPE_CHECKING:
     from docker import APIClient

@@ -12,8 +12,8 @@ from typing import Any
 
 from infra import files
 from infra.errors import TargetError
+from infra.targets import clones, owned_files, ports
 from infra.targets import data_root as data_roots
-from infra.targets import owned_files, ports
 from infra.targets.data_root import MARK, SHARED_FOLDER_MODE
 from infra.targets.filesystem_errors import explained
 from infra.targets.locks import exclusive
@@ -145,8 +145,11 @@ def remove(folder: Path) -> None:
     operation = "delete the server's folder"
     if not folder.exists():
         return
-    if load(folder) is None:
+    mark = _read_mark(operation, folder, must_be_marked=False)
+    if mark is None:
         raise TargetError(operation, str(folder), f"there is no {MARK} in it, so it is not ours", "delete it by hand")
+    if (mark.stack, mark.server) != (folder.parent.name, folder.name):
+        raise _foreign(operation, folder, f"its {MARK} is that of {mark.server} of stack {mark.stack}")
     with explained(operation, folder), exclusive(folder / "lock", operation, timeout=LOCK_TIMEOUT):
         record = process_records.read(folder / "run" / "process.json")
         if record is not None and record.alive:
@@ -221,6 +224,8 @@ def _foreign(operation: str, folder: Path, cause: str) -> TargetError:
 
 def _refuse_foreign(operation: str, folder: Path, found: Mark, wanted: Mark) -> None:
     for name in ("server", "stack", "project_root"):
+        if name == "project_root" and clones.is_same(found.project_root, wanted.project_root):
+            continue
         if getattr(found, name) != getattr(wanted, name):
             raise _foreign(operation, folder, f"its {name} is {getattr(found, name)}, not {getattr(wanted, name)}")
     if found.system_user != wanted.system_user:

@@ -23,6 +23,7 @@ def view(stage: Stage, pulumi_state: PulumiState) -> StackView:
     """A stack that is up, its only server in a container."""
     stage.up(SPEC)
     outputs = container_outputs(stage)
+    outputs["redis"]["location"]["projectRoot"] = str(pulumi_state.project)
     pulumi_state.add_stack("test", outputs, [server_resource("redis", SPEC, stage.location)])
     return StackView("test", pulumi_state.project, outputs)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from infra.operations import purge
-from infra.targets.location import clone_id
+from infra.targets import data_root
+from infra.targets.clones import clone_id
 from tests.support.locations import container_location, location_resource
 from tools.paths import ROOT
 from tools.pulumi import docker_plugin
@@ -27,14 +29,28 @@ class Machine:
         self.state = self.root / ".circlepay" / "state"
         self.cache = folder / "cache" / "circlepay"
         self.data_root = folder / "data" / "circlepay"
-        for made in (self.state, self.root / ".venv", self.root / "infra" / "__pycache__", self.cache, self.data_root):
+        for made in (
+            self.state,
+            self.root / ".venv",
+            self.root / "infra" / "__pycache__",
+            self.cache / "uv",
+            self.data_root,
+        ):
             made.mkdir(parents=True)
+        (self.data_root / data_root.MARK).write_text(data_root.TEXT)
         (self.root / "Pulumi.local.yaml").touch()
         (self.root / "README.md").touch()
 
     @property
     def data(self) -> Path:
         return self.data_root / clone_id(self.root)
+
+    def has_server(self, clone: str = "", project_root: str = "") -> Path:
+        folder = self.data_root / (clone or clone_id(self.root)) / "local" / "postgres"
+        folder.mkdir(parents=True)
+        mark = {"circlepay": "", "project_root": project_root or str(self.root)}
+        (folder / data_root.MARK).write_text(json.dumps(mark))
+        return folder
 
     def has_stack(self, name: str, *resources: str) -> None:
         folder = self.state / ".pulumi" / "stacks" / "circlepay"
@@ -51,14 +67,14 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(purge, "CLONE_STATE", made.root / ".circlepay")
     monkeypatch.setattr(purge, "VIRTUAL_ENVIRONMENT", made.root / ".venv")
     monkeypatch.setattr(purge, "STATE", made.state)
-    monkeypatch.setattr(purge, "data_root", lambda: made.data_root)
+    monkeypatch.setattr(data_root, "default", lambda: made.data_root)
     monkeypatch.setattr(purge, "_system_user_is_ours", lambda: False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return made
 
 
 def test_everything_goes_but_the_clone_itself(machine: Machine) -> None:
-    (machine.data / "local" / "postgres").mkdir(parents=True)
+    machine.has_server()
     assert purge.run(purge.WORD) == 0
     assert sorted(path.name for path in machine.root.rglob("*")) == ["README.md", "infra"]
     assert not machine.cache.exists()
@@ -67,8 +83,8 @@ def test_everything_goes_but_the_clone_itself(machine: Machine) -> None:
 
 
 def test_what_other_clones_use_stays(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
-    machine.data.mkdir()
-    (machine.data_root / OTHER_CLONE / "local").mkdir(parents=True)
+    machine.has_server()
+    machine.has_server(OTHER_CLONE)
     assert purge.run(purge.WORD) == 0
     assert not machine.data.exists()
     assert (machine.data_root / OTHER_CLONE / "local").exists()
@@ -77,9 +93,11 @@ def test_what_other_clones_use_stays(machine: Machine, capsys: pytest.CaptureFix
 
 
 ENGINE = "unix:///run/engine.sock"
-STATE_WITH_ENGINE = json.dumps(
-    {"checkpoint": {"latest": {"resources": [location_resource(container_location("redis", 1, ENGINE))]}}}
-)
+
+
+def state_with_engine(project_root: Path) -> str:
+    made = replace(container_location("redis", 1, ENGINE), project_root=str(project_root))
+    return json.dumps({"checkpoint": {"latest": {"resources": [location_resource(made)]}}})
 
 
 @pytest.fixture
@@ -93,7 +111,7 @@ def asked(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     program.chmod(0o755)
     machine.has_stack("dev")
-    (machine.state / ".pulumi" / "stacks" / "circlepay" / "dev.json").write_text(STATE_WITH_ENGINE)
+    (machine.state / ".pulumi" / "stacks" / "circlepay" / "dev.json").write_text(state_with_engine(machine.root))
     monkeypatch.setattr(purge, "take_down", lambda stack: None)
     return written
 
@@ -185,12 +203,72 @@ def test_a_stack_that_stays_up_keeps_everything(machine: Machine, monkeypatch: p
 
 
 def test_data_that_a_process_works_in_is_not_deleted(machine: Machine) -> None:
-    machine.data.mkdir()
-    with subprocess.Popen([sys.executable, "-c", "input()"], cwd=machine.data, stdin=subprocess.PIPE) as child:
+    folder = machine.has_server()
+    with subprocess.Popen([sys.executable, "-c", "input()"], cwd=folder, stdin=subprocess.PIPE) as child:
         with pytest.raises(ToolError, match=rf"kill {child.pid}\b"):
             purge.carry_out(purge.look())
         child.communicate(b"\n", timeout=20)
-    assert machine.data.exists()
+    assert folder.exists()
+
+
+def test_what_this_project_did_not_make_stays_and_is_told(
+    machine: Machine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = [machine.data_root / "notes", machine.cache / "notes", machine.data / "local" / "notes"]
+    unmarked, another = machine.data / "local" / "redis", machine.data / "other"
+    machine.has_server()
+    for path in (*theirs[:2], tmp_path / "elsewhere"):
+        path.mkdir()
+        (path / "file").touch()
+    theirs[2].touch()
+    unmarked.mkdir()
+    (unmarked / "file").touch()
+    (another / "redis").mkdir(parents=True)
+    (another / "redis" / data_root.MARK).write_text(json.dumps({"circlepay": "", "project_root": "/another"}))
+    (machine.cache / "uv").rmdir()
+    (machine.cache / "uv").symlink_to(tmp_path / "elsewhere")
+    (machine.data / "linked").symlink_to(tmp_path / "elsewhere")
+    assert purge.run(purge.WORD) == 0
+    assert all(
+        path.exists() for path in (*theirs, unmarked / "file", another / "redis", tmp_path / "elsewhere" / "file")
+    )
+    assert not (machine.data / "local" / "postgres").exists()
+    told = capsys.readouterr().out
+    assert f"kept, because this project did not make it: {theirs[0]}\n" in told
+    assert f"kept, because this project did not make it: {theirs[1]}" in told
+
+
+def test_nothing_is_removed_behind_a_link(machine: Machine, tmp_path: Path) -> None:
+    for folder in (machine.cache, machine.data_root):
+        (folder / "precious").touch()
+        folder.rename(tmp_path / folder.parent.name / "behind")
+        folder.symlink_to(tmp_path / folder.parent.name / "behind")
+    (machine.root / "linked").symlink_to(tmp_path / "linked")
+    (tmp_path / "linked" / "__pycache__").mkdir(parents=True)
+    assert purge.run(purge.WORD) == 0
+    assert (machine.cache / "uv").exists()
+    assert (machine.data_root / "precious").exists()
+    assert (tmp_path / "linked" / "__pycache__").exists()
+
+
+def test_of_a_copied_clone_only_the_record_goes(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original = tmp_path / "original"
+    (original / ".circlepay").mkdir(parents=True)
+    (original / "Pulumi.yaml").touch()
+    monkeypatch.setattr(purge, "take_down", lambda stack: pytest.fail(f"{stack} is not this clone's"))
+    machine.has_stack("dev")
+    state = machine.state / ".pulumi" / "stacks" / "circlepay" / "dev.json"
+    state.write_text(state_with_engine(original))
+    assert purge.run(purge.WORD) == 0
+    assert f"the record of stack dev, copied from {original}" in capsys.readouterr().out
+    assert not machine.state.exists()
+    machine.has_stack("dev")
+    state.write_text(state_with_engine(original))
+    original.rename(tmp_path / "gone")
+    assert purge.run(purge.WORD) == 1
+    assert "circlepay adopt" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("word", ["", "yes", "PURGE", "purge "])

@@ -90,7 +90,7 @@ def _placed(name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Placed]:
         resources = [server_resource(name, spec, location)]
         state = {"deployment": {"resources": resources}}
         monkeypatch.setattr(stacks, "export", lambda stack, project_root: state)
-        yield Placed(placement, StackView("test", stage.root, outputs), resources)
+        yield Placed(placement, StackView("test", placements.PROJECT, outputs), resources)
         stage.stop(placement, spec)
 
 

@@ -7,14 +7,15 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
 
 from infra import cli
-from infra.operations import down, leftovers, preview, up
+from infra.operations import adopt, down, leftovers, preview, up
 from infra.settings.model import BUILT_TARGETS, Target
+from infra.targets import data_root
 from tests.support.locations import container_location, location_resource, process_location
 from tools.paths import ROOT
 from tools.running import ToolError
@@ -51,7 +52,8 @@ class Clone:
         program.parent.mkdir()
         program.write_text(FAKE_PULUMI)
         program.chmod(0o755)
-        for module in (up, down):
+        monkeypatch.setattr(data_root, "default", lambda: root / "data")
+        for module in (up, down, adopt):
             monkeypatch.setattr(module, "run", functools.partial(module.run, project_root=root))
         monkeypatch.setattr(up, "create", functools.partial(up.create, project_root=root))
         monkeypatch.setattr(cli, "_print_summary", self._summarizes)
@@ -96,7 +98,10 @@ class Clone:
 
     def has_stack(self, name: str = "local", **latest: object) -> None:
         self.stacks.mkdir(parents=True, exist_ok=True)
-        (self.stacks / f"{name}.json").write_text(json.dumps({"checkpoint": {"latest": latest}}))
+        text = json.dumps({"checkpoint": {"latest": latest}})
+        for path in ("/srv/postgres", "/nowhere"):
+            text = text.replace(f'"projectRoot": "{path}"', f'"projectRoot": "{self.root}"')
+        (self.stacks / f"{name}.json").write_text(text)
 
 
 TOLD = "--yes --skip-preview --json --non-interactive --stack local"
@@ -261,6 +266,30 @@ def test_another_word_given_beforehand_deletes_nothing(clone: Clone) -> None:
 ENGINE = "unix:///run/engine.sock"
 PLACE = location_resource(container_location("redis", 6379, ENGINE))
 VOLUME = {"urn": "urn:v", "type": "docker:index/volume:Volume", "outputs": {"name": "redis_data"}}
+
+
+@pytest.mark.parametrize("resource", [FOLDER, PLACE], ids=["folder", "container"])
+@pytest.mark.parametrize("arguments", [("up",), ("down",), ("down", "--data", "delete")], ids=" ".join)
+def test_a_copied_clone_does_nothing_to_the_originals_servers(
+    clone: Clone, tmp_path: Path, resource: dict[str, Any], arguments: tuple[str, ...]
+) -> None:
+    clone.has_stack(resources=[resource])
+    original = tmp_path / "original"
+    (original / ".circlepay").mkdir(parents=True)
+    (original / "Pulumi.yaml").touch()
+    state = clone.stacks / "local.json"
+    state.write_text(state.read_text().replace(f'"projectRoot": "{clone.root}"', f'"projectRoot": "{original}"'))
+    done = clone.run(*arguments)
+    assert (done.returncode, clone.asked()) == (1, [])
+    assert f"this is a copy of the clone in {original}" in done.stderr
+    assert f"copy of the clone in {original}" in clone.run("adopt").stderr
+    original.rename(tmp_path / "gone")
+    done = clone.run(*arguments)
+    assert (done.returncode, clone.asked()) == (1, [])
+    assert "circlepay adopt" in done.stderr
+    assert clone.run("adopt").stdout.startswith(f"the servers of stack local, made in {original}, are this clone's now")
+    assert clone.run(*arguments).returncode == 0
+    assert clone.run("adopt").stdout.startswith("the servers of stack local are this clone's own already")
 
 
 @pytest.fixture

@@ -20,9 +20,10 @@ from infra.provider.values import plain_map
 from infra.settings.docker import DockerSettings
 from infra.settings.model import ProcessesSettings
 from infra.targets import target as targets
+from infra.targets.clones import clone_id
 from infra.targets.docker import container_hooks
 from infra.targets.docker.provisioning import DockerProvisioner
-from infra.targets.location import Location, clone_id
+from infra.targets.location import Location
 from infra.targets.processes.provisioning import ProcessesProvisioner
 from infra.targets.provisioning import Provisioner, Request
 from infra.targets.spec import ServerSpec

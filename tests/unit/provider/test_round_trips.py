@@ -12,6 +12,7 @@ import pytest
 
 from infra.cache import parameters as cache_parameters
 from infra.cache import server as cache_server
+from infra.paths import PROJECT_ROOT
 from infra.postgres import catalog
 from infra.postgres import parameters as postgres_parameters
 from infra.postgres import server as postgres_server
@@ -55,7 +56,7 @@ def server(states: States, root: Path, spec: ServerSpec, secrets: dict[str, str]
             "server": spec.name,
             "cloneId": "0123456789",
             "stack": "test",
-            "projectRoot": str(root),
+            "projectRoot": str(PROJECT_ROOT),
             "host": "127.0.0.1",
             "requestedPort": quiet_port(),
             "documentedPort": spec.documented_port,

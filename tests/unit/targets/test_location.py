@@ -10,7 +10,7 @@ import pytest
 
 from infra.endpoint import Endpoint
 from infra.targets import location as locations
-from infra.targets.location import Location, clone_id, placeholders_below
+from infra.targets.location import Location, placeholders_below
 
 LOCATION = Location(
     target="processes",
@@ -68,9 +68,3 @@ def test_placeholders_of_one_folder() -> None:
         "host": "127.0.0.1",
         "port": "4711",
     }
-
-
-def test_the_clone_id_is_the_digest_of_the_real_path(tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to(tmp_path)
-    assert clone_id(tmp_path / "link") == clone_id(tmp_path)
-    assert len(clone_id(tmp_path)) == 10

@@ -9,9 +9,9 @@ import pytest
 
 from infra.operations import leftovers
 from infra.paths import PROJECT_ROOT
+from infra.targets.clones import clone_id
 from infra.targets.docker import one_shot, ownership, unrecorded
 from infra.targets.docker.ownership import CLONE, ROLE, STACK
-from infra.targets.location import clone_id
 from tests.support import container_product, engine
 from tests.support.placements import wait_until
 from tests.unit.targets.docker.conftest import Stage
