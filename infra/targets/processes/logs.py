@@ -20,7 +20,7 @@ from infra.targets.filesystem_errors import cause
 class FileLog:
     """path: one file, or a folder of files of which the newest is written.
 
-    owner: number of the user that a file belongs to; None: of its folder's.
+    owner: number of the user that a file belongs to; None: of the folder's, where `path` is one.
     """
 
     path: Path
@@ -55,7 +55,8 @@ class FileLog:
 
     def _opened(self, path: Path) -> TextIO:
         try:
-            owner = path.parent.lstat().st_uid if self.owner is None else self.owner
+            in_folder = self.path.lstat().st_uid if path != self.path else None
+            owner = in_folder if self.owner is None else self.owner
             return os.fdopen(files.open_regular(path, owner=owner), encoding="utf-8", errors="replace")
         except OSError as error:
             raise _unreadable(path, error) from None
