@@ -7,7 +7,7 @@ changed live; `port` could, but the target manages the server's port, so it chan
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from infra.cache import wire
@@ -27,6 +27,10 @@ RESTART_ONLY = frozenset({"port", "logfile"})
 AUTHENTICATION = "requirepass"
 """Read as one of the states below, never as the password."""
 REQUIRED, OPEN, SEVERAL = "required", "open", "several passwords"
+OTHER_USERS = "other users"
+"""Names of users beside the default one, separated by blanks."""
+PERMISSIONS, ALL = "permissions", "+@all ~* &*"
+"""What the default user may do: commands, keys, channels."""
 
 
 def declared(settings: RedisSettings, *, keeps_output: bool = False) -> dict[str, str]:
@@ -68,13 +72,14 @@ def read(login: Login, names: Iterable[str], *, timeout: float = 10.0) -> dict[s
         ("AUTH", login.user or "default", login.password),
         ("CONFIG", "GET", *names),
         ("ACL", "GETUSER", "default"),
+        ("ACL", "USERS"),
     )
     try:
-        entered, settings, user = wire.ask(login.endpoint, *commands, timeout=timeout)
+        entered, settings, user, users = wire.ask(login.endpoint, *commands, timeout=timeout)
         if isinstance(entered, wire.Refusal) and entered.of_login:
             return None
         found = {name: str(value) for name, value in wire.pairs(settings).items()}
-        return {**found, AUTHENTICATION: _authentication(wire.pairs(user))}
+        return {**found, **_access(wire.pairs(user), users)}
     except (OSError, ValueError) as error:
         hint = "check the server's log, or run `make status`"
         cause = str(error) or type(error).__name__
@@ -93,36 +98,54 @@ def plan(observed: Mapping[str, str] | None, declared: Mapping[str, str]) -> lis
         return [Change(f"redis {AUTHENTICATION}", "restart", reason, effect=Effect.RESTART)]
     differing = [name for name in sorted(declared, key=_order) if _differs(name, observed, declared)]
     changes = [_change(name, observed.get(name, ""), declared) for name in differing]
+    return [*changes, *_access_changes(observed)]
+
+
+def _access_changes(observed: Mapping[str, str]) -> Iterator[Change]:
+    """Nobody but the default user, with one password, who may do everything."""
     state = observed.get(AUTHENTICATION, REQUIRED)
     if state != REQUIRED:
         accepted = "connections without a password" if state == OPEN else "other passwords than the declared one"
         command = ("CONFIG", "SET", AUTHENTICATION)
-        changes.append(Change(f"redis {AUTHENTICATION}", "set", f"the server accepts {accepted}", command=command))
-    return changes
+        yield Change(f"redis {AUTHENTICATION}", "set", f"the server accepts {accepted}", command=command)
+    permissions = observed.get(PERMISSIONS, ALL)
+    if permissions != ALL:
+        rules = ("ACL", "SETUSER", "default", "clearselectors", "allcommands", "allkeys", "allchannels")
+        yield Change("redis user default", "set", f"may do {permissions}, declared {ALL}", command=rules)
+    for name in observed.get(OTHER_USERS, "").split():
+        yield Change(f"redis user {name}", "delete", "is not declared", command=("ACL", "DELUSER", name))
 
 
 def run(client: redis.Redis, changes: Sequence[Change]) -> None:
-    """Sends the live changes as one CONFIG SET, so that all of them take effect or none; restarts are left to the target.
+    """Sends the live settings as one CONFIG SET, so that all of them take effect or none, then what is about users.
 
-    A change of the password sends the client's own password. Raises CacheError naming the settings.
+    Restarts are left to the target. A change of the password sends the client's own password. Raises CacheError naming
+    the settings or users.
     """
     import redis
 
-    live = [change.command for change in changes if change.command]
+    commands = [change.command for change in changes if change.command]
+    live = [command for command in commands if command[0] == "CONFIG"]
+    try:
+        _set(client, live)
+        for command in commands:
+            if command not in live:
+                client.execute_command(*command)  # type: ignore[no-untyped-call]
+    except redis.RedisError as error:
+        subjects = ", ".join(change.subject.removeprefix("redis ") for change in changes if change.command)
+        raise CacheError("change the settings of the cache", subjects, str(error), "run `up` again") from error
+
+
+def _set(client: redis.Redis, live: Sequence[tuple[str, ...]]) -> None:
     if not live:
         return
     own_password = str(client.connection_pool.connection_kwargs.get("password") or "")
     values = {name: next(iter(value), own_password) for _, _, name, *value in live}
     words = [word for pair in values.items() for word in pair]
-    try:
-        client.config_set(*words[:2], *words[2:])
-        if AUTHENTICATION in values:
-            # CONFIG SET does nothing when the setting already has this value, even if the default user lost its password.
-            client.acl_setuser("default", enabled=True, reset_passwords=True, passwords=[f"+{own_password}"])
-    except redis.RedisError as error:
-        raise CacheError(
-            "change the settings of the cache", ", ".join(values), str(error), "nothing was changed"
-        ) from error
+    client.config_set(*words[:2], *words[2:])
+    if AUTHENTICATION in values:
+        # CONFIG SET does nothing when the setting already has this value, even if the default user lost its password.
+        client.acl_setuser("default", enabled=True, reset_passwords=True, passwords=[f"+{own_password}"])
 
 
 def needs_restart(changes: Iterable[Change]) -> bool:
@@ -154,6 +177,18 @@ def _differs(name: str, observed: Mapping[str, str], declared: Mapping[str, str]
 def _order(name: str) -> tuple[bool, str]:
     """The memory limit last, so that the declared eviction policy applies to it."""
     return name == "maxmemory", name
+
+
+def _access(user: Mapping[str, Any], users: wire.Reply) -> dict[str, str]:
+    """Who may log in, and what the default user may do."""
+    if not isinstance(users, list):
+        raise ValueError(users.text if isinstance(users, wire.Refusal) else f"unexpected reply {users!r}")
+    selectors = [f"and {selector}" for selector in user.get("selectors") or ()]
+    return {
+        AUTHENTICATION: _authentication(user),
+        PERMISSIONS: " ".join([*(str(user[name]) for name in ("commands", "keys", "channels")), *selectors]),
+        OTHER_USERS: " ".join(str(name) for name in users if name != "default"),
+    }
 
 
 def _authentication(user: Mapping[str, Any]) -> str:

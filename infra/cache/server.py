@@ -5,20 +5,32 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from pathlib import PurePath
 
 from infra.cache import wire
 from infra.endpoint import Endpoint
 from infra.errors import ServerError
 from infra.paths import PROJECT_ROOT
-from infra.targets.spec import CredentialsRefused, Packaging, ServerFile, ServerSpec
+from infra.targets.spec import Answer, CredentialsRefused, Packaging, ServerFile, ServerSpec
 from infra.targets.templates import fill
 
 NAME = "redis"
 PASSWORD = "password"  # noqa: S105 - the name of the secret
 DEFAULT_LOG = "{logs}/redis-server.log"
 TEMPLATE = PROJECT_ROOT / "config" / "redis.conf"
+CONFIG = "config/redis.conf"
 PLACED = frozenset({"port", "bind"})
 """Settings whose values come from the target."""
+STARTED_WITH = ("logfile", "dir", "dbfilename")
+"""Settings in our file that a running server does not change, for whom that may be."""
+NEVER_CHANGED = {
+    "enable-debug-command": "no",
+    "enable-module-command": "no",
+    "enable-protected-configs": "no",
+    "aclfile": "",
+    "unixsocket": "",
+}
+"""The same of settings that are not in our file, with the servers' own values for them."""
 READ_AT_START = frozenset({"logfile"})
 """Settings that cannot be changed on a running server: tried on Redis 7.0 and Valkey 9.1."""
 
@@ -78,16 +90,18 @@ def _lines(name: str, value: str) -> list[str]:
     return [f'{name} "{text}"']
 
 
-def probe(endpoint: Endpoint, secrets: Mapping[str, str], timeout: float) -> str:
-    """Logs in and returns the version ("7.0.15", for Valkey its own "9.1.0").
+def probe(endpoint: Endpoint, secrets: Mapping[str, str], timeout: float, *, files: Mapping[str, str]) -> Answer:
+    """Logs in: the version ("7.0.15", for Valkey its own "9.1.0"), and what it was started with other than its file.
 
     Without redis-py: importing it takes longer than the server takes to start, and every run probes the server. Raises
     CredentialsRefused, or ServerError when there is no answer or the server is still loading its data.
     """
     operation = "log in to redis"
-    commands = (("AUTH", secrets[PASSWORD]), ("PING",), ("INFO", "server"))
+    # The user is named: to a server that was told to let everyone in, a password alone is an error.
+    login_as = ("AUTH", "default", secrets[PASSWORD])
+    commands = (login_as, ("PING",), ("INFO", "server"), ("CONFIG", "GET", *STARTED_WITH, *NEVER_CHANGED))
     try:
-        login, pong, information = wire.ask(endpoint, *commands, timeout=timeout)
+        login, pong, information, settings = wire.ask(endpoint, *commands, timeout=timeout)
     except (OSError, ValueError) as error:
         cause = str(error) or type(error).__name__
         raise ServerError(operation, str(endpoint), cause, "check its log: circlepay logs") from None
@@ -103,4 +117,24 @@ def probe(endpoint: Endpoint, secrets: Mapping[str, str], timeout: float) -> str
     found = re.search(r"^valkey_version:(\S+)", str(information), re.MULTILINE) or re.search(
         r"^redis_version:(\S+)", str(information), re.MULTILINE
     )
-    return found[1] if found else "unknown"
+    return Answer(found[1] if found else "unknown", restart=_restart_reason(settings, files))
+
+
+def _restart_reason(settings: wire.Reply, files: Mapping[str, str]) -> str:
+    """What only a restart changes and is not as its file says, or nothing."""
+    if not isinstance(settings, list):
+        return f"it does not tell its settings: {settings.text if isinstance(settings, wire.Refusal) else settings}"
+    found = {name: str(value) for name, value in wire.pairs(settings).items()}
+    text = files[CONFIG]
+    declared = {**NEVER_CHANGED, **{name: _declared(name, text) for name in STARTED_WITH}}
+    differing = [
+        f"{name} is {found[name] or 'empty'}, declared {value or 'empty'}"
+        for name, value in declared.items()
+        if name in found and PurePath(found[name]).name != PurePath(value).name  # it shows folders without their links
+    ]
+    return f"it was started with other settings than its file's: {', '.join(differing)}" if differing else ""
+
+
+def _declared(name: str, text: str) -> str:
+    (line,) = re.findall(rf"^{name} (.*)$", text, re.MULTILINE)
+    return re.sub(r'\\(.)|^"|"$', r"\1", line)

@@ -35,6 +35,9 @@ NAMES = (
 _OF_SESSION = frozenset({"database", "user", "database user", "global", "client", "session"})
 """pg_settings.source of a value that only this session has; its origin is reset by a change of its own."""
 
+_PLACED = frozenset({"hba_file", "listen_addresses", "port", "unix_socket_directories"})
+"""Settings whose values come from the target; an override waits for the next start that does not say them itself."""
+
 _TRUE, _FALSE = frozenset({"on", "true", "yes", "1"}), frozenset({"off", "false", "no", "0"})
 _QUANTITY = re.compile(r"(-?\d+(?:\.\d+)?)\s*([A-Za-z]*)")
 _BYTES = {"B": 1, "kB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
@@ -108,6 +111,9 @@ def plan(observed: Catalog, wanted: Mapping[str, str], *, server_follows: bool =
             changes.append(_reload_or_restart(setting, value))
     for name in sorted(overrides.keys() & session_settings.CHANGES_RESULTS - wanted.keys()):
         changes.append(_reset_system(name, f"ALTER SYSTEM set it to {overrides[name]}, and it is not declared"))
+    for name in sorted(_PLACED & overrides.keys()):
+        reason = f"ALTER SYSTEM set it to {overrides[name]}; where it listens and who enters is settled by its files"
+        changes.append(_reset_system(name, reason))
     if any(change.effect is not Effect.LIVE for change in changes):
         changes.append(_reload())
     return changes
@@ -170,10 +176,10 @@ def findings(observed: Catalog, wanted: Mapping[str, str]) -> list[Finding]:
             f"ALTER SYSTEM RESET {override.name}, if that is not wanted",
         )
         for override in observed.overrides
-        if override.name not in wanted.keys() | session_settings.CHANGES_RESULTS
+        if override.name not in wanted.keys() | session_settings.CHANGES_RESULTS | _PLACED
     ]
     for setting in observed.settings:
-        if setting.name not in wanted and _waits_for_restart(setting):
+        if setting.name not in {*wanted, *_PLACED} and _waits_for_restart(setting):
             problem = "was changed and waits for a restart of the server"
             found.append(
                 Finding(f"parameter {setting.name}", problem, "restart it: circlepay restart --server postgres")

@@ -14,6 +14,13 @@ NAME = "postgres"
 SUPERUSER_PASSWORD = "superuser_password"  # noqa: S105 - the name of the secret
 _CONFIG_FILE = "config_file={config}/postgresql.conf"
 _LOG_HERE = "logging_collector=off"
+PLACED = {
+    "listen_addresses": "{host}",
+    "port": "{port}",
+    "unix_socket_directories": "",
+    "hba_file": "{config}/pg_hba.conf",
+}
+"""Settings that say who gets in from where. ALTER SYSTEM overrides every file, and no argument of the server's."""
 TEMPLATES = PROJECT_ROOT / "config"
 
 LOG_FILES = """\
@@ -62,6 +69,7 @@ def spec(
         name=NAME,
         documented_port=5432,
         start=("server", "-D", "{data}", "-c", _CONFIG_FILE),
+        fixed=tuple(word for name, value in PLACED.items() for word in ("-c", f"{name}={value}")),
         initialize=_initialize(superuser),
         credentials_command=(
             "server",

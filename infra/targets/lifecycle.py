@@ -259,12 +259,11 @@ class _Run:
 
     def _answer(self) -> str:
         """Waits until the server accepts its credentials: the version it answers with, empty when its process ends."""
-        probe, endpoint = self.server.spec.load_probe(), self._machine.location.endpoint()
         deadline = time.monotonic() + self.server.spec.start_timeout
         first = self._machine.process().identity
         while self._still_runs(first):
             try:
-                version = probe(endpoint, self.server.secrets, START_TIMEOUT)
+                version = self.server.ask(START_TIMEOUT).version
             except CredentialsRefused:
                 if self._machine.check_start():
                     raise

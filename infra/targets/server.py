@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from infra.changes import Change, Effect
@@ -25,7 +25,7 @@ from infra.targets.machine import (
     Machine,
     ProcessState,
 )
-from infra.targets.spec import CredentialsRefused, ServerFile, ServerSpec
+from infra.targets.spec import Answer, CredentialsRefused, ServerFile, ServerSpec
 
 READ_TIMEOUT = 5.0
 """Seconds a server has to answer when its state is read."""
@@ -35,7 +35,8 @@ READ_TIMEOUT = 5.0
 class Facts:
     """What is there. files: path below the place -> state. version: what the server answered, or empty.
 
-    problem: why it did not answer. refused: it answered, and did not accept its credentials.
+    problem: why it did not answer. refused: it answered, and did not accept its credentials. reload, restart: what is in
+    force, by its own answer, and not what its files say; see Answer.
     """
 
     files: Mapping[str, FileState] = field(default_factory=dict)
@@ -44,6 +45,8 @@ class Facts:
     version: str = ""
     problem: str = ""
     refused: bool = False
+    reload: str = ""
+    restart: str = ""
 
     @property
     def has_data(self) -> bool:
@@ -69,6 +72,10 @@ class Server:
         places = self.machine.location.placeholders
         return {file.path: rendering.text(file, self.spec, places, self.secrets) for file in self.spec.files}
 
+    def ask(self, timeout: float) -> Answer:
+        """What the running server answers within about so many seconds. Raises as a Probe does."""
+        return self.spec.load_probe()(self.machine.location.endpoint(), self.secrets, timeout, files=self.texts)
+
     @cached_property
     def applied(self) -> Applied:
         """What the server should have read."""
@@ -87,18 +94,13 @@ def read(server: Server) -> Facts:
     """The facts."""
     machine = server.machine
     process = machine.process()
-    version, problem, refused = "", process.problem, False
-    if process.running and not process.suspended:
-        version, problem, refused = _probed(server)
-    return Facts(machine.files(), machine.data(), process, version, problem, refused)
-
-
-def _probed(server: Server) -> tuple[str, str, bool]:
-    """The version, or why there is none and whether the credentials were refused."""
+    facts = Facts(machine.files(), machine.data(), process, problem=process.problem)
+    if not process.running or process.suspended:
+        return facts
     try:
-        return server.spec.load_probe()(server.machine.location.endpoint(), server.secrets, READ_TIMEOUT), "", False
+        return replace(facts, problem="", **server.ask(READ_TIMEOUT)._asdict())
     except CirclePayError as error:
-        return "", error.cause, isinstance(error, CredentialsRefused)
+        return replace(facts, problem=error.cause, refused=isinstance(error, CredentialsRefused))
 
 
 @dataclass(frozen=True)
@@ -160,20 +162,17 @@ def _difference(facts: Facts, path: str, declared: FileState, server: Server) ->
 
 
 def _is_reload_due(facts: Facts, server: Server) -> bool:
-    """Whether the server has read other files than the declared ones, or may have: one that was edited may have been loaded."""
-    edited = [
-        path for path in _read_again(server.spec) if _content(facts, path) != FileState.of(server.texts[path]).content
-    ]
-    return bool(edited) or facts.process.applied.reload != server.applied.reload
+    """Whether the server has read other files than the declared ones, or may have: one that was edited may have been loaded.
+
+    A file of which only the mode was changed counts as well: it is written again, after which the server cannot tell it
+    from one that was edited and put back.
+    """
+    spoilt = [path for path in _read_again(server.spec) if facts.files.get(path) != FileState.of(server.texts[path])]
+    return bool(spoilt or facts.reload) or facts.process.applied.reload != server.applied.reload
 
 
 def _read_again(spec: ServerSpec) -> list[str]:
     return [file.path for file in spec.files if not file.restart and not file.once]
-
-
-def _content(facts: Facts, path: str) -> str:
-    observed = facts.files.get(path)
-    return observed.content if observed else ""
 
 
 def _file_change(file: ServerFile, reason: str, server: Server, *, restart: bool, reload: bool) -> Change:
@@ -195,7 +194,8 @@ def _process_changes(
     if restart:
         return [Change(subject, "restart", restart, lock="every connection is closed", effect=Effect.RESTART)]
     if reload and not any(change.effect is Effect.RELOAD for change in written):
-        return [Change(subject, "reload", "its files changed since it read them", effect=Effect.RELOAD)]
+        reason = facts.reload or "its files changed since it read them"
+        return [Change(subject, "reload", reason, effect=Effect.RELOAD)]
     if not reload and not facts.version and not facts.process.suspended:
         return [Change(subject, "await", f"it runs, but does not answer yet: {facts.problem}")]
     return []
@@ -208,4 +208,6 @@ def _restart_reason(facts: Facts, server: Server) -> str:
         return "it was started with other settings, some of which are only read at the start"
     if facts.process.outdated:
         return facts.process.outdated
+    if facts.restart:
+        return facts.restart
     return f"it does not accept its credentials: {facts.problem}" if facts.refused else ""

@@ -10,7 +10,7 @@ import functools
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from infra.endpoint import Endpoint
 from infra.errors import ServerError
@@ -27,14 +27,28 @@ class CredentialsRefused(ServerError):  # noqa: N818 - a state of the server, no
     """The server answers and does not accept its own credentials; one that only starts is a plain ServerError."""
 
 
-class Probe(Protocol):
-    """Proves that a server is alive, which means authenticating, and answers its version ("18.6").
+class Answer(NamedTuple):
+    """What a server that is alive says of itself. version: "18.6".
 
-    Raises CredentialsRefused, or ServerError when there is no answer yet. Must return or raise within about `timeout`
-    seconds. The spec's `probe_arguments` are bound to it already.
+    reload, restart: what is in force there and not what its declared files say, where reading them again or a restart
+    puts that right; empty when nothing is. A change that the server takes while it runs is not told here.
     """
 
-    def __call__(self, endpoint: Endpoint, secrets: Mapping[str, str], timeout: float) -> str: ...
+    version: str
+    reload: str = ""
+    restart: str = ""
+
+
+class Probe(Protocol):
+    """Proves that a server is alive, which means authenticating, and answers what is in force there.
+
+    files: path -> content of its files as declared. Raises CredentialsRefused, or ServerError when there is no answer yet.
+    Must return or raise within about `timeout` seconds. The spec's `probe_arguments` are bound to it already.
+    """
+
+    def __call__(
+        self, endpoint: Endpoint, secrets: Mapping[str, str], timeout: float, *, files: Mapping[str, str]
+    ) -> Answer: ...
 
 
 @dataclass(frozen=True)
@@ -116,8 +130,9 @@ class ServerSpec:
 
     name: also the name of its folder and of its section of the settings.
     documented_port: the port to try first when none is set.
-    start: argv of the server in the foreground. initialize: argv that makes empty data, run once; empty when the server
-    makes its own.
+    start: argv of the server in the foreground. fixed: arguments that follow it and repeat what its files say, so that nothing
+    inside the server overrides them; a running server is not restarted for them. initialize: argv that makes empty data, run
+    once; empty when the server makes its own.
     probe: `module:function`, see Probe. probe_arguments: further keyword arguments of that function.
     credentials_command: argv that, on a stopped server, sets the declared credentials; it reads on its standard
     input what `credentials_input` (`module:function` of the secrets, with the probe's arguments) returns. Empty where
@@ -139,6 +154,7 @@ class ServerSpec:
     probe_arguments: Mapping[str, str] = field(default_factory=dict)
     credentials_command: tuple[str, ...] = ()
     credentials_input: str = ""
+    fixed: tuple[str, ...] = ()
     initialize: tuple[str, ...] = ()
     files: tuple[ServerFile, ...] = ()
     data_format: DataFormat = field(default_factory=DataFormat)
@@ -165,7 +181,7 @@ class ServerSpec:
         data_format["version_command"] = tuple(data_format.get("version_command", ()))
         requirement = value.get("requirement", {})
         plain = dict(value)
-        for name in ("start", "initialize", "credentials_command", "stale_files"):
+        for name in ("start", "fixed", "initialize", "credentials_command", "stale_files"):
             plain[name] = tuple(plain.get(name, ()))
         plain["packaging"] = Packaging(**packaging)
         plain["data_format"] = DataFormat(**data_format)
@@ -176,14 +192,15 @@ class ServerSpec:
 
     def load_probe(self) -> Probe:
         """The probe's function, imported now: products bring their client library only when it is needed."""
-        return functools.partial(_function(self.probe), **self.probe_arguments)
+        probe: Probe = functools.partial(_function(self.probe), **self.probe_arguments)
+        return probe
 
     def credentials_text(self, secrets: Mapping[str, str]) -> str:
         """What credentials_command reads. It must not hold a secret in plain text: the server may log it."""
-        return _function(self.credentials_input)(secrets, **self.probe_arguments)
+        return str(_function(self.credentials_input)(secrets, **self.probe_arguments))
 
 
-def _function(name: str) -> Callable[..., str]:
+def _function(name: str) -> Callable[..., Any]:
     module, _, function = name.partition(":")
-    found: Callable[..., str] = getattr(importlib.import_module(module), function)
+    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
     return found

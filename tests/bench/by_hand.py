@@ -83,15 +83,20 @@ class Server:
         """What the placeholders of its spec stand for."""
         return placeholders_below(self.placement.folder, self.placement.host, self.placement.port)
 
+    @property
+    def texts(self) -> dict[str, str]:
+        """Path -> content of its files."""
+        files = self.spec.files
+        return {file.path: rendering.text(file, self.spec, self.placeholders, self.secrets) for file in files}
+
     def prepare(self) -> None:
         """Folders and files as they would be after an `up`, and empty data; nothing runs."""
         owner = self.placement.owner
         shutil.rmtree(self.placement.sub("data"), ignore_errors=True)
         for name in ("config", "secrets", "logs", "data"):
             owned_files.make_folder(self.placement.sub(name), owner)
-        for file in self.spec.files:
-            text = rendering.text(file, self.spec, self.placeholders, self.secrets)
-            owned_files.write(self.placement.folder / file.path, text, owner)
+        for path, text in self.texts.items():
+            owned_files.write(self.placement.folder / path, text, owner)
 
     def initialize(self) -> None:
         """The spec's own command that makes empty data."""
@@ -108,7 +113,7 @@ class Server:
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
-                probe(endpoint, self.secrets, PROBE_SECONDS)
+                probe(endpoint, self.secrets, PROBE_SECONDS, files=self.texts)
                 return
             except ServerError:
                 if time.monotonic() > deadline or self.process.poll() is not None:

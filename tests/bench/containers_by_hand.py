@@ -76,13 +76,15 @@ class Server:
         (binding,) = next(iter(self.body["HostConfig"]["PortBindings"].values()))
         return Endpoint(binding["HostIp"], int(binding["HostPort"]))
 
+    @property
+    def texts(self) -> dict[str, str]:
+        """Path -> content of its files."""
+        files = self.spec.files
+        return {file.path: rendering.text(file, self.spec, self.placeholders, self.secrets) for file in files}
+
     def put_files(self) -> None:
         """Its files on a volume, with those that only initialising wants."""
-        once = {
-            file.path: rendering.text(file, self.spec, self.placeholders, self.secrets)
-            for file in self.spec.files
-            if file.once
-        }
+        once = {file.path: self.texts[file.path] for file in self.spec.files if file.once}
         binds = [f"{self.site.files_volume}:{engine.FILES_ROOT}"]
         engine.client().create_volume(self.site.files_volume, labels=self.body["Labels"])
         with engine.container_of(self.site.image, binds=binds) as carrier:
@@ -112,7 +114,7 @@ class Server:
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
-                probe(self.endpoint, self.secrets, PROBE_SECONDS)
+                probe(self.endpoint, self.secrets, PROBE_SECONDS, files=self.texts)
                 return
             except ServerError:
                 if time.monotonic() > deadline:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.support.live import LiveStack
+from tests.support.placements import wait_until
 
 
 @dataclass(frozen=True)
@@ -99,12 +100,49 @@ def env_file_is_published(live: LiveStack) -> bool:
 
 def edit_config(server: str, name: str, line: str) -> Callable[[LiveStack], None]:
     """A line added by hand to a configuration file that is ours."""
-    return lambda live: live.server(server).append(f"config/{name}", line)
+    return lambda live: live.server(server).edit(f"config/{name}", lambda text: f"{text}{line}\n")
 
 
 def config_lacks(server: str, name: str, line: str) -> Callable[[LiveStack], bool]:
     """Whether the line is gone from the configuration file."""
     return lambda live: line not in live.server(server).text(f"config/{name}")
+
+
+def edit_then_load(live: LiveStack) -> None:
+    """Everyone is let in without a password."""
+    server = live.server("postgres")
+    server.edit("config/pg_hba.conf", lambda text: text.replace("scram-sha-256", "trust"))
+    server.reload()
+    wait_until(lambda: not superuser_needs_its_password(live), seconds=30)
+
+
+def edit_then_restart(live: LiveStack) -> None:
+    """A user without a password, in a Redis that was started with it where something but `up` starts it."""
+    server = live.server("redis")
+    server.edit("config/redis.conf", lambda text: f"{text}user evil on nopass ~* +@all\n")
+    server.restart()
+
+
+def superuser_needs_its_password(live: LiveStack) -> bool:
+    """Whether a wrong one is refused; False as well where there is no answer."""
+    import psycopg
+
+    try:
+        psycopg.connect(live.outputs["adminDatabaseUrl"], password="wrong", connect_timeout=10).close()
+    except psycopg.OperationalError as error:
+        return "password authentication failed" in str(error)
+    return False
+
+
+def stranger_is_refused(live: LiveStack) -> bool:
+    """Whether the user `evil` cannot log in to Redis, which answers."""
+    import redis
+
+    try:
+        with live.as_cache_client() as client:
+            return "evil" not in client.acl_users()
+    except redis.RedisError:
+        return False
 
 
 DRIFTS = (
@@ -197,6 +235,12 @@ DRIFTS = (
         edit_config("postgres", "postgresql.conf", "work_mem = '1MB'"),
         config_lacks("postgres", "postgresql.conf", "work_mem = '1MB'"),
     ),
+    Drift(
+        "pg_hba.conf edited and loaded",
+        edit_then_load,
+        superuser_needs_its_password,
+    ),
+    Drift("redis.conf edited, and restarted", edit_then_restart, stranger_is_refused),
     Drift(
         "changed Redis setting",
         cache_command("CONFIG", "SET", "maxmemory-policy", "noeviction"),

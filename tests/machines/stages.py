@@ -14,7 +14,7 @@ from infra.errors import ServerError
 from infra.targets.location import Location, placeholders_below
 from infra.targets.machine import FOLDER_MODE, Machine
 from infra.targets.processes import process_records
-from infra.targets.spec import CredentialsRefused, ServerSpec
+from infra.targets.spec import Answer, CredentialsRefused, ServerSpec
 from tests.machines.memory import LISTENING, MemoryMachine
 from tests.support import dummy_product, placements
 from tests.support.dummy_product import SECRETS
@@ -99,13 +99,13 @@ class DummyStage(Stage):
         return dummy_product.spec(live, extra=f"{extra}\n" if extra else "", how=how, kept=kept)
 
 
-def probe(endpoint: Endpoint, secrets: Mapping[str, str], timeout: float) -> str:
+def probe(endpoint: Endpoint, secrets: Mapping[str, str], timeout: float, **_: object) -> Answer:
     """Of the machine in memory."""
     if endpoint.port not in LISTENING:
         raise ServerError("log in to dummy", str(endpoint), "connection refused")
     if LISTENING[endpoint.port] != secrets["password"]:
         raise CredentialsRefused("log in to dummy", str(endpoint), "the password was refused")
-    return "3.2"
+    return Answer("3.2")
 
 
 def location_in_memory() -> Location:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 from infra.endpoint import Endpoint
 from infra.errors import ServerError
-from infra.targets.spec import CredentialsRefused, DataFormat, Packaging, ServerFile, ServerSpec
+from infra.targets.spec import Answer, CredentialsRefused, DataFormat, Packaging, ServerFile, ServerSpec
 
 PORT = 7007
 
 
-def probe(endpoint: Endpoint, secrets: Mapping[str, str], timeout: float, **_: str) -> str:
+def probe(endpoint: Endpoint, secrets: Mapping[str, str], timeout: float, **_: object) -> Answer:
     import redis
     from redis.backoff import NoBackoff
     from redis.retry import Retry
@@ -21,7 +21,7 @@ def probe(endpoint: Endpoint, secrets: Mapping[str, str], timeout: float, **_: s
         endpoint.host, endpoint.port, password=secrets["password"], socket_timeout=timeout, retry=Retry(NoBackoff(), 0)
     )
     try:
-        return str(client.info("server")["redis_version"])
+        return Answer(str(client.info("server")["redis_version"]))
     except redis.AuthenticationError as error:
         raise CredentialsRefused("log in to third", str(endpoint), str(error)) from None
     except redis.RedisError as error:

@@ -13,7 +13,7 @@ from pathlib import Path
 from infra.endpoint import Endpoint
 from infra.errors import ServerError
 from infra.targets.processes.system_user import account, refused_folder
-from infra.targets.spec import CredentialsRefused, DataFormat, Packaging, ServerFile, ServerSpec
+from infra.targets.spec import Answer, CredentialsRefused, DataFormat, Packaging, ServerFile, ServerSpec
 
 SECRETS = {"password": "correct-horse-battery"}
 
@@ -28,14 +28,14 @@ def ask(endpoint: Endpoint, password: str, timeout: float = 5.0) -> str:
         return stream.readline().strip()
 
 
-def probe(endpoint: Endpoint, secrets: Mapping[str, str], timeout: float, **_: str) -> str:
+def probe(endpoint: Endpoint, secrets: Mapping[str, str], timeout: float, **_: object) -> Answer:
     try:
         answer = ask(endpoint, secrets["password"], timeout)
     except OSError as error:
         raise ServerError("log in to dummy", str(endpoint), str(error)) from None
     if not answer.startswith("OK"):
         raise CredentialsRefused("log in to dummy", str(endpoint), "the password was refused")
-    return answer.split()[1]
+    return Answer(answer.split()[1])
 
 
 def greeting_of(config: str) -> str:

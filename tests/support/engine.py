@@ -11,7 +11,7 @@ import json
 import os
 import tarfile
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,6 +120,15 @@ class ServerContainer:
         client().kill(self.name, "SIGKILL")
         wait_until(lambda: self.status == "exited", seconds=30)
 
+    def reload(self) -> None:
+        """Has it read its files again, by hand."""
+        client().kill(self.name, "SIGHUP")
+
+    def restart(self) -> None:
+        """Restarts it by hand, and waits until it listens again."""
+        client().restart(self.name)
+        wait_until(lambda: self.status == "running", seconds=30)
+
     @property
     def files_volume(self) -> str:
         """The volume with its configuration and secrets."""
@@ -129,10 +138,10 @@ class ServerContainer:
         """One of its files."""
         return _only_file(_fetched(self.name, f"{FILES_ROOT}/{file}"))[1].decode()
 
-    def append(self, file: str, line: str) -> None:
-        """A line added by hand to one of its files, with owner and mode as they were."""
+    def edit(self, file: str, change: Callable[[str], str]) -> None:
+        """One of its files edited by hand, with owner and mode as they were."""
         entry, content = _only_file(_fetched(self.name, f"{FILES_ROOT}/{file}"))
-        content += f"{line}\n".encode()
+        content = change(content.decode()).encode()
         entry.size = len(content)
         stream = io.BytesIO()
         with tarfile.open(fileobj=stream, mode="w") as archive:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -65,14 +65,22 @@ class ServerProcess:
         os.kill(process.pid, signal.SIGKILL)
         wait_until(lambda: has_ended(process), seconds=30)
 
+    def reload(self) -> None:
+        """Has it read its files again, by hand."""
+        os.kill(self.process.pid, signal.SIGHUP)
+
+    def restart(self) -> None:
+        """Ends it by hand; what starts it is `up`."""
+        self.kill()
+
     def text(self, file: str) -> str:
         """One of its files."""
         return (self.folder / file).read_text()
 
-    def append(self, file: str, line: str) -> None:
-        """A line added by hand to one of its files."""
-        with (self.folder / file).open("a") as opened:
-            opened.write(line + "\n")
+    def edit(self, file: str, change: Callable[[str], str]) -> None:
+        """One of its files edited by hand."""
+        path = self.folder / file
+        path.write_text(change(path.read_text()))
 
     def has_data(self, file: str) -> bool:
         """Whether its data is kept, with that file in it."""

@@ -12,6 +12,9 @@ from infra.targets.spec import ServerSpec
 
 FILES_ROOT = "/etc/circlepay"
 """Where a server's container sees its configuration and secrets."""
+FIXED = "fixed"
+"""Name of a location whose container gets the spec's fixed arguments: one that an earlier release made would be replaced
+for them, so it keeps its command until it is placed anew."""
 FILE_FOLDERS = ("config", "secrets", "logs", "run")
 
 

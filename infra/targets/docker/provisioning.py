@@ -20,7 +20,7 @@ from infra.declarations import resources
 from infra.targets import provisioning
 from infra.targets.clones import clone_id, first_path
 from infra.targets.docker import container_hooks, engine, ownership
-from infra.targets.docker.container_location import FILES_ROOT, argv, placeholders
+from infra.targets.docker.container_location import FILES_ROOT, FIXED, argv, placeholders
 from infra.targets.docker.limits import MEBIBYTE
 from infra.targets.docker.resources import ContainerImage, ContainerNetwork, ImagePin
 from infra.targets.provisioning import Provisioned, Request
@@ -171,7 +171,11 @@ class DockerProvisioner:
         volumes: tuple[docker.Volume, docker.Volume],
     ) -> docker.Container:
         """The container, created and not started: the Server resource starts it and waits until it answers."""
-        command = location.apply(lambda found: argv(spec, spec.start, found["placeholders"]))
+        command = location.apply(
+            lambda found: argv(
+                spec, (*spec.start, *(spec.fixed if FIXED in found["names"] else ())), found["placeholders"]
+            )
+        )
         network = self._network(place)
         labels: dict[str, pulumi.Input[str]] = {
             **self.labels,

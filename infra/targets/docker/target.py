@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra.errors import CirclePayError, TargetError
 from infra.targets.docker import ownership
-from infra.targets.docker.container_location import placeholders
+from infra.targets.docker.container_location import FIXED, placeholders
 from infra.targets.location import Location
 from infra.targets.spec import ServerSpec
 from infra.targets.target import Claim
@@ -39,7 +39,8 @@ class DockerTarget:
     """See Target.
 
     Names of a location: `engine`, URL; `container`, `dataVolume`, `filesVolume`, `network`; `published`, ADDRESS:PORT that
-    the engine publishes it on; and once its image is known `image`, id; `uid`, `uid:gid` it runs as; `dataMount`.
+    the engine publishes it on; `fixed`, see FIXED; and once its image is known `image`, id; `uid`, `uid:gid` it runs as;
+    `dataMount`.
     """
 
     fixed = {
@@ -206,6 +207,7 @@ def located(claim: Claim, port: int) -> Location:
             "filesVolume": own.files_volume,
             "network": ownership.network_name(suffix),
             "published": published(request.host, port),
+            FIXED: "yes",
         },
     )
 

@@ -280,7 +280,7 @@ class ProcessMachine:
         self._remove_stale_files()
         self.logged_before = {path: size(path) for path in self._logs()}
         with _fresh(self.placement.sub("run") / "start.log") as stream:
-            self._launch(self._command(self.spec.start), stream, record=fields).wait()
+            self._launch(self._command((*self.spec.start, *self.spec.fixed)), stream, record=fields).wait()
         (self.placement.folder / RELOAD_PENDING).unlink(missing_ok=True)
 
     def reload(self) -> None:

@@ -17,8 +17,11 @@ from redis.retry import Retry
 
 from infra.cache.connection import connect
 from infra.cache.parameters import (
+    ALL,
     AUTHENTICATION,
     OPEN,
+    OTHER_USERS,
+    PERMISSIONS,
     REQUIRED,
     RESTART_ONLY,
     SEVERAL,
@@ -36,6 +39,7 @@ from infra.settings.loading import parse
 from infra.settings.model import RedisSettings
 from tests.support import live_servers
 
+CLOSED = {AUTHENTICATION: REQUIRED, PERMISSIONS: ALL, OTHER_USERS: ""}
 PASSWORD = "p@ss \"w'ord\\ $x-0123456789"
 DOCUMENTED = {
     "port": "{port}",
@@ -197,12 +201,12 @@ def test_password_never_shows() -> None:
 
 def test_as_started_nothing_differs(server: Server) -> None:
     observed = server.observed()
-    assert observed == {**server.declared, AUTHENTICATION: REQUIRED}
+    assert observed == {**server.declared, **CLOSED}
     assert server.mend() == []
 
 
 def test_only_declared_names_are_read(server: Server) -> None:
-    assert set(read(server.login, ["timeout"]) or {}) == {"timeout", AUTHENTICATION}
+    assert set(read(server.login, ["timeout"]) or {}) == {"timeout", *CLOSED}
 
 
 def test_one_round_trip(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,7 +275,7 @@ def test_logfile_really_needs_a_restart(server: Server) -> None:
     assert needs_restart(changes)
     with connect(server.login) as client:
         run(client, changes)
-    assert server.observed() == {**server.declared, AUTHENTICATION: REQUIRED}
+    assert server.observed() == {**server.declared, **CLOSED}
 
 
 @pytest.mark.parametrize(
@@ -296,6 +300,26 @@ def test_a_server_that_lets_others_in_is_closed_again(server: Server, by_hand: t
             client.ping()
 
 
+@pytest.mark.parametrize(
+    ("by_hand", "subject"),
+    [
+        (("ACL", "SETUSER", "evil", "on", "nopass", "~*", "+@all"), "redis user evil"),
+        (("ACL", "SETUSER", "default", "-@dangerous", "+config", "+acl", "+client", "+info"), "redis user default"),
+        (("ACL", "SETUSER", "default", "resetkeys", "~own:*"), "redis user default"),
+        (("ACL", "SETUSER", "default", "resetchannels"), "redis user default"),
+        (("ACL", "SETUSER", "default", "resetkeys", "(+get ~own:*)"), "redis user default"),
+    ],
+    ids=["another user", "fewer commands", "fewer keys", "fewer channels", "a selector"],
+)
+def test_users_and_permissions_made_by_hand_are_put_back_live(
+    server: Server, by_hand: tuple[str, ...], subject: str
+) -> None:
+    server.execute(*by_hand)
+    assert server.mend() == [subject]
+    assert server.observed() == {**server.declared, **CLOSED}
+    assert server.mend() == []
+
+
 def test_a_password_changed_by_hand_asks_for_a_restart(server: Server) -> None:
     server.execute("CONFIG", "SET", "requirepass", "changed-by-hand")
     try:
@@ -316,7 +340,7 @@ def test_all_or_nothing(server: Server) -> None:
         with pytest.raises(CacheError, match="maxmemory-policy") as caught:
             run(client, changes)
     assert "timeout" in caught.value.path
-    assert server.observed() == {**server.declared, AUTHENTICATION: REQUIRED}
+    assert server.observed() == {**server.declared, **CLOSED}
 
 
 def test_no_server() -> None:

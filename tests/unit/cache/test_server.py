@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import string
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,7 +23,7 @@ from infra.errors import ServerError, TargetError
 from infra.settings.model import RedisSettings
 from infra.targets.processes.placement import Placement
 from infra.targets.spec import CredentialsRefused, ServerSpec
-from tests.support.placements import Stage, kill_server, staged
+from tests.support.placements import Stage, kill_server, staged, wait_until
 
 DEBIAN = "/usr/bin"
 EVERY_CHARACTER = "".join(character for character in string.printable if character.isprintable() and character != " ")
@@ -141,14 +142,36 @@ def test_a_password_changed_by_hand_is_found_and_the_server_restarted_from_its_f
 
 
 @every_server
-def test_a_password_that_was_taken_away_is_found_too(stage: Stage, binaries: str) -> None:
+def test_a_password_that_was_taken_away_is_no_reason_to_restart(stage: Stage, binaries: str) -> None:
+    """The settings of the running server are put right by what reads them: infra.cache.parameters."""
     place = up(stage, binaries)
     with client(place) as cache:
         cache.config_set("requirepass", "")
-    assert stage.read(place, spec(), SECRETS, binaries).refused
-    stage.apply(place, spec(), SECRETS, binaries)
-    with client(place, None) as cache, pytest.raises(redis.AuthenticationError):
-        cache.ping()
+    facts = stage.read(place, spec(), SECRETS, binaries)
+    assert (facts.version != "", facts.refused) == (True, False)
+    assert stage.plan(place, spec(), SECRETS, binaries) == []
+
+
+@every_server
+def test_what_it_was_started_with_from_an_edited_file_is_found_although_the_file_was_put_back(
+    stage: Stage, binaries: str
+) -> None:
+    place = up(stage, binaries)
+    file = place.sub("config") / "redis.conf"
+    before = file.read_text()
+    file.write_text(f"{before}\nenable-debug-command yes\ndbfilename other.rdb\n")
+    stage.stop(place, spec())
+    machine = stage.server(place, spec(), SECRETS, binaries).machine
+    with machine.exclusive("start it by hand", threading.Event()):
+        machine.start()
+    wait_until(lambda: stage.read(place, spec(), SECRETS, binaries).version)
+    file.write_text(before)
+    (change,) = stage.plan(place, spec(), SECRETS, binaries)
+    assert (change.action, change.effect) == ("restart", Effect.RESTART)
+    for part in ("dbfilename is other.rdb, declared dump.rdb", "enable-debug-command is yes, declared no"):
+        assert part in change.reason
+    assert stage.apply(place, spec(), SECRETS, binaries) == [change]
+    assert stage.plan(place, spec(), SECRETS, binaries) == []
 
 
 def test_a_live_setting_is_only_written_and_the_log_file_restarts(stage: Stage) -> None:
@@ -207,10 +230,10 @@ def test_the_probe_tells_refused_from_not_there_and_from_loading(stage: Stage) -
     place = up(stage)
     endpoint = Endpoint(place.host, place.port)
     with pytest.raises(CredentialsRefused):
-        server.probe(endpoint, {"password": "wrong"}, 2.0)
+        server.probe(endpoint, {"password": "wrong"}, 2.0, files={})
     stage.stop(place, spec())
     with pytest.raises(ServerError) as caught:
-        server.probe(endpoint, SECRETS, 2.0)
+        server.probe(endpoint, SECRETS, 2.0, files={})
     assert not isinstance(caught.value, CredentialsRefused)
 
 
@@ -231,5 +254,5 @@ def test_the_probe_believes_no_stranger(answer: bytes) -> None:
         thread = threading.Thread(target=serve)
         thread.start()
         with pytest.raises(ServerError):
-            server.probe(Endpoint("127.0.0.1", stranger.getsockname()[1]), SECRETS, 2.0)
+            server.probe(Endpoint("127.0.0.1", stranger.getsockname()[1]), SECRETS, 2.0, files={})
         thread.join()

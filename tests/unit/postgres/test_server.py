@@ -7,6 +7,7 @@ import shutil
 import string
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -309,18 +310,118 @@ def test_the_users_environment_has_no_say(stage: Stage, monkeypatch: pytest.Monk
     assert stage.read(place, spec(), SECRETS).version
 
 
+def started_by_hand(stage: Stage, place: Placement, binaries: str) -> None:
+    machine = stage.server(place, spec(), SECRETS, binaries).machine
+    with machine.exclusive("start it by hand", threading.Event()):
+        machine.start()
+    wait_until(lambda: stage.read(place, spec(), SECRETS, binaries).version)
+
+
+def load_time(place: Placement) -> str:
+    with connect(place) as connection:
+        row = connection.execute("SELECT pg_conf_load_time()").fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+@every_version
+@pytest.mark.parametrize("put_back", [False, True])
+def test_a_way_in_that_was_edited_and_loaded_is_closed(stage: Stage, binaries: str, put_back: bool) -> None:
+    """Also where the file is as declared by now, at a time within the second of its loading."""
+    place = up(stage, binaries)
+    file, loaded = place.sub("config") / "pg_hba.conf", load_time(place)
+    before = file.read_text()
+    file.write_text("host all all 127.0.0.1/32 trust\n")
+    stage.server(place, spec(), SECRETS, binaries).machine.reload()
+    wait_until(lambda: load_time(place) != loaded)
+    if put_back:
+        file.write_text(before)
+    connect(place, "wrong").close()
+    changes = stage.plan(place, spec(), SECRETS, binaries)
+    assert [(change.action, change.effect) for change in changes] == [
+        ("reload" if put_back else "write", Effect.RELOAD)
+    ]
+    assert "without a password" in changes[0].reason or not put_back
+    assert stage.apply(place, spec(), SECRETS, binaries) == changes
+    wait_until(lambda: stage.plan(place, spec(), SECRETS, binaries) == [])
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        connect(place, "wrong")
+
+
+def test_a_file_that_was_edited_and_put_back_later_is_read_again(stage: Stage) -> None:
+    place = up(stage)
+    file, loaded = place.sub("config") / "pg_hba.conf", load_time(place)
+    time.sleep(1.1)  # times of files are whole seconds to the server
+    file.write_text(file.read_text())
+    (change,) = stage.plan(place, spec(), SECRETS)
+    assert (change.action, change.reason) == ("reload", "its hba_file was changed after it had read it")
+    assert stage.apply(place, spec(), SECRETS) == [change]
+    wait_until(lambda: load_time(place) != loaded)
+    assert stage.plan(place, spec(), SECRETS) == []
+
+
+@every_version
+@pytest.mark.parametrize("put_back", [False, True])
+def test_what_it_was_started_with_from_an_edited_file_is_found(stage: Stage, binaries: str, put_back: bool) -> None:
+    place = up(stage, binaries)
+    file = place.sub("config") / "postgresql.conf"
+    before = file.read_text()
+    file.write_text(f"{before}\nwal_level = 'minimal'\nmax_wal_senders = 0\nmax_connections = 21\n")
+    stage.stop(place, spec())
+    started_by_hand(stage, place, binaries)
+    if put_back:
+        file.write_text(before)
+    changes = stage.plan(place, spec(), SECRETS, binaries)
+    assert [change.action for change in changes] == ([] if put_back else ["write"]) + ["restart"]
+    assert "max_connections is 21, declared 20" in changes[-1].reason
+    assert "wal_level is minimal, not declared" in changes[-1].reason
+    assert stage.apply(place, spec(), SECRETS, binaries) == changes
+    assert stage.plan(place, spec(), SECRETS, binaries) == []
+    assert setting(place, "wal_level") == "replica"
+
+
+@every_version
+def test_address_port_and_rules_of_access_cannot_be_overridden_from_inside(stage: Stage, binaries: str) -> None:
+    place = up(stage, binaries)
+    with connect(place) as connection:
+        for name, value in {
+            "listen_addresses": "*",
+            "port": str(place.port + 1),
+            "hba_file": "/dev/null",
+            "unix_socket_directories": str(place.sub("data")),
+        }.items():
+            connection.execute(f"ALTER SYSTEM SET {name} = '{value}'".encode())
+    stage.stop(place, spec())
+    started_by_hand(stage, place, binaries)
+    assert stage.plan(place, spec(), SECRETS, binaries) == []
+    assert setting(place, "listen_addresses") == "127.0.0.1"
+    assert setting(place, "unix_socket_directories") == ""
+    assert setting(place, "hba_file") == str(place.sub("config") / "pg_hba.conf")
+
+
+@needs_debian
+def test_a_superuser_that_is_none_any_more_becomes_one_again(stage: Stage) -> None:
+    """Since version 16 the server itself refuses to take that away."""
+    place = up(stage, DEBIAN)
+    with connect(place) as connection:
+        connection.execute("ALTER ROLE postgres NOSUPERUSER")
+    (change,) = stage.apply(place, spec(), SECRETS, DEBIAN)
+    assert (change.action, "it is no superuser any more" in change.reason) == ("restart", True)
+    assert stage.plan(place, spec(), SECRETS, DEBIAN) == []
+
+
 def test_the_probe_tells_refused_from_not_there(stage: Stage) -> None:
     from infra.endpoint import Endpoint
 
     place = up(stage)
     endpoint = Endpoint(place.host, place.port)
     with pytest.raises(CredentialsRefused):
-        probe(endpoint, {"superuser_password": "wrong"}, 2.0, superuser="postgres")
+        probe(endpoint, {"superuser_password": "wrong"}, 2.0, superuser="postgres", files={})
     with pytest.raises(CredentialsRefused):
-        probe(endpoint, SECRETS, 2.0, superuser="nobody")
+        probe(endpoint, SECRETS, 2.0, superuser="nobody", files={})
     stage.stop(place, spec())
     with pytest.raises(ServerError, match="refused") as caught:
-        probe(endpoint, SECRETS, 2.0, superuser="postgres")
+        probe(endpoint, SECRETS, 2.0, superuser="postgres", files={})
     assert not isinstance(caught.value, CredentialsRefused)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from infra.endpoint import Endpoint
-from infra.targets.spec import ServerSpec
+from infra.targets.spec import Answer, ServerSpec
 from tests.support.dummy_product import spec
 
 
@@ -30,13 +30,14 @@ def test_what_is_no_spec_is_refused() -> None:
 
 def test_the_probe_gets_its_arguments() -> None:
     probing = replace(spec(), probe="tests.unit.targets.test_spec:echo", probe_arguments={"superuser": "me"})
-    assert probing.load_probe()(Endpoint("127.0.0.1", 1), {}, 1.0) == "me"
+    told = probing.load_probe()(Endpoint("127.0.0.1", 1), {}, 1.0, files={"a": "b"})
+    assert told.version == "me b"
     mending = replace(probing, credentials_input="tests.unit.targets.test_spec:statement")
     assert mending.credentials_text({"password": "p"}) == "me p"
 
 
-def echo(_endpoint: object, _secrets: object, _timeout: float, *, superuser: str) -> str:
-    return superuser
+def echo(_endpoint: object, _secrets: object, _timeout: float, *, superuser: str, files: Mapping[str, str]) -> Answer:
+    return Answer(f"{superuser} {files['a']}")
 
 
 def statement(secrets: Mapping[str, str], *, superuser: str) -> str:
