@@ -20,14 +20,14 @@ class DatabaseFacts:
     """The facts of a database.
 
     catalog: that of the maintenance database where this one does not exist; None when the server did not answer. exists:
-    False only when the server says so. problem: why the server could not be read; empty when it answered. warning: the same
-    where a person can change it.
+    False only when the server says so. problem: why the server could not be read; empty when it answered. locked: the same
+    where somebody's lock is why.
     """
 
     catalog: Catalog | None
     exists: bool
     problem: str = ""
-    warning: str = ""
+    locked: str = ""
 
 
 _facts: dict[tuple[str, int, str], DatabaseFacts] = {}
@@ -86,7 +86,7 @@ def _read(login: Login) -> DatabaseFacts:
     except NoAnswer as error:
         return DatabaseFacts(None, exists=True, problem=error.cause)
     except catalog.LockedError as error:
-        return DatabaseFacts(None, exists=True, problem=error.cause, warning=error.message)
+        return DatabaseFacts(None, exists=True, problem=error.cause, locked=error.cause)
     except ServerError as error:
         problem = error.cause
     # A refused login may only mean that the database does not exist yet: the maintenance database tells.

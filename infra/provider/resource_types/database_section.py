@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from infra.changes import Change
 from infra.errors import CirclePayError
 from infra.provider.handler import Converged, Handler, Observed, Operation, Values
-from infra.provider.sessions import facts_of, facts_to_plan_from, forget, login_of
+from infra.provider.sessions import DatabaseFacts, facts_of, facts_to_plan_from, forget, login_of
 from infra.provider.values import has_unknown
 
 if TYPE_CHECKING:
@@ -82,14 +82,16 @@ class DatabaseSection(Handler):
         forget(login.endpoint.host, login.endpoint.port)
         return Converged(changes=list(outcome.changes), findings=list(outcome.findings))
 
+    def unread(self, facts: DatabaseFacts) -> Observed:
+        """What is observed where the database could not be read: nothing new."""
+        return Observed(findings=None)
+
     def observe(self, state: Values, operation: Operation) -> Observed | None:
         from infra.postgres import objects
 
         facts = facts_of(login_of(state["connection"]))
         if facts.catalog is None:
-            if facts.warning:
-                operation.warn(facts.warning)
-            return Observed(findings=None)
+            return self.unread(facts)
         if not facts.exists:
             return None
         try:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from infra.changes import Change
-from infra.provider.handler import CONNECTION_SECRETS, Property, Values
+from infra.changes import Change, Finding
+from infra.provider.handler import CONNECTION_SECRETS, Observed, Property, Values
 from infra.provider.resource_types.database_section import DatabaseSection
+from infra.provider.sessions import DatabaseFacts
 
 
 class Schema(DatabaseSection):
@@ -41,6 +42,12 @@ class Schema(DatabaseSection):
         if state is None:
             migrations.refuse(migrations.load(Path(inputs["folder"]) / "migrations"))
         return super().not_yet(inputs, state, reason)
+
+    def unread(self, facts: DatabaseFacts) -> Observed:
+        if not facts.locked:
+            return super().unread(facts)
+        remedy = "let it finish, or end that session; until then nothing is known of the database's drift"
+        return Observed(findings=[Finding("the database", facts.locked, remedy)])
 
     def declaration(self, inputs: Values) -> dict[str, Any]:
         from infra.postgres import migrations, roles

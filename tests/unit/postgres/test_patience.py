@@ -14,10 +14,10 @@ import pytest
 from infra.errors import MigrationError
 from infra.postgres.catalog import LockedError
 from infra.postgres.migrations import Migration, load
-from infra.provider.handler import Operation
-from infra.provider.resource_types.database import Database
+from infra.provider.resource_types.schema import Schema
 from infra.provider.sessions import forget
 from tests.support.live_servers import MIGRATIONS
+from tests.support.round_trips import OPERATION
 from tests.unit.postgres.conftest import Stage
 
 BOUND = 0.5
@@ -139,13 +139,12 @@ def test_what_cannot_be_read_is_told_by_name(stage: Stage) -> None:
         with pytest.raises(LockedError, match="table users is locked by session") as caught:
             stage.plan()
         assert str(other.info.backend_pid) in caught.value.cause
-        warned: list[str] = []
-        operation = Operation(threading.Event(), lambda _: None, warned.append)
         login = stage.login
         connection = {"host": login.endpoint.host, "port": login.endpoint.port, "user": login.user}
         state = {"connection": {**connection, "password": login.password, "database": login.database}}
         forget(login.endpoint.host, login.endpoint.port)
-        observed = Database().observe(state, operation)
+        observed = Schema().observe(state, OPERATION)
         forget(login.endpoint.host, login.endpoint.port)
         assert observed is not None
-        assert "table users is locked by session" in warned[0]
+        assert observed.findings is not None
+        assert "table users is locked by session" in observed.findings[0].problem
