@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.contract.drifts import DRIFTS, Drift
-from tests.support import attacks
+from tests.support import attacks, cache_attacks
 from tests.support.live import LiveStack
 from tests.support.quiet_ports import QUIET
 
@@ -72,6 +72,8 @@ def test_down_and_up_again_keep_data_ports_and_passwords(live: LiveStack) -> Non
 def test_no_attack_of_the_application_succeeds(live: LiveStack) -> None:
     with live.as_application() as session:
         assert attacks.succeeded(session) == {}
+    with live.as_cache_client() as client:
+        assert cache_attacks.succeeded(client) == []
 
 
 @pytest.mark.parametrize("drift", DRIFTS, ids=lambda drift: drift.name)

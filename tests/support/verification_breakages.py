@@ -108,6 +108,12 @@ CACHE = [
     by_cache_setting(
         "bind", "127.0.0.1 127.0.0.2", "127.0.0.1", "addresses: only declared addresses redis", "redis: bind"
     ),
+    by_restart(
+        "modules may be loaded",
+        "redis",
+        lambda _: ["--enable-module-command", "yes"],
+        "redis: closed to the application enable-module-command",
+    ),
     by_cache_setting("protected-mode", "no", "yes", "redis: protected mode"),
     by_redis(
         "Redis has a second user",

@@ -264,6 +264,9 @@ REDIS_DOCUMENTED = {
 }
 """redis.conf of the document; values that a stack declares differently replace these."""
 
+REDIS_CLOSED = ("enable-debug-command", "enable-module-command", "enable-protected-configs")
+"""Doors from Redis' login to its machine; they cannot be opened on a running server, and older servers have none of these."""
+
 ENV_KEYS = (
     "DATABASE_URL",
     "REDIS_URL",

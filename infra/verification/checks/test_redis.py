@@ -8,7 +8,7 @@ import secrets
 import pytest
 
 from infra.verification.checks.expectation import expect, expect_that
-from infra.verification.checks.expected import REDIS_DOCUMENTED
+from infra.verification.checks.expected import REDIS_CLOSED, REDIS_DOCUMENTED
 from infra.verification.checks.observations import Ask, in_place
 from infra.verification.subject import Subject
 
@@ -59,6 +59,12 @@ def test_password_required(redis_settings: dict[str, str]) -> None:
 
 def test_protected_mode(redis_settings: dict[str, str]) -> None:
     expect(redis_settings["protected-mode"], "yes")
+
+
+@pytest.mark.parametrize("name", REDIS_CLOSED)
+def test_closed_to_the_application(redis_settings: dict[str, str], name: str) -> None:
+    remedy = "take it out of redis.conf and restart: the application could load modules, or write files where it likes"
+    expect(redis_settings.get(name, "no"), "no", remedy)
 
 
 def test_role(redis_info: dict[str, str]) -> None:

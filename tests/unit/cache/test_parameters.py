@@ -37,7 +37,7 @@ from infra.endpoint import Endpoint, Login
 from infra.errors import CacheError
 from infra.settings.loading import parse
 from infra.settings.model import RedisSettings
-from tests.support import live_servers
+from tests.support import cache_attacks, live_servers
 
 CLOSED = {AUTHENTICATION: REQUIRED, PERMISSIONS: ALL, OTHER_USERS: ""}
 PASSWORD = "p@ss \"w'ord\\ $x-0123456789"
@@ -117,6 +117,11 @@ def server(running: Server) -> Server:
     """The server as declared, whatever an earlier test left behind."""
     assert plan(running.observed(), running.declared) == []
     return running
+
+
+def test_no_attack_reaches_beyond_the_server(server: Server) -> None:
+    with client_of(server.port, PASSWORD) as client:
+        assert cache_attacks.succeeded(client) == []
 
 
 def test_declared_is_the_document() -> None:
