@@ -29,6 +29,7 @@ def declare(
             "path": str(stack.env_path),
             "stack": stack.name,
             "values": _values(stack, servers, credentials),
+            "extra": pulumi.Output.secret(stack.settings.application.plain_extra),
             "suppliedSecretsFile": stack.supplied_secrets,
             "connection": servers.superuser,
             "migrations": stack.migrations,

@@ -32,6 +32,7 @@ def declare(
         "adminDatabaseUrl": url(servers.superuser, database_url),
         "redisUrl": url(servers.cache, redis_url),
         "envFile": str(stack.env_path),
+        "ownKeys": sorted(stack.settings.application.extra),
         "postgres": _server(
             servers.postgres, database=own.database, applicationRole=own.application_role, superuser=own.superuser
         ),

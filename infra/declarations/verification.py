@@ -26,7 +26,9 @@ def subject(stack: Stack, servers: Servers, credentials: Credentials) -> pulumi.
     """The suite's input (infra.verification.subject.Subject) as JSON; secret, since it holds the credentials to check."""
 
     def written(parts: dict[str, Any]) -> str:
-        return json.dumps({"env_file": None, **parts}, sort_keys=True)
+        return json.dumps(
+            {"env_file": None, "own_keys": sorted(stack.settings.application.extra), **parts}, sort_keys=True
+        )
 
     parts = pulumi.Output.all(
         postgres=_postgres(stack, servers, credentials),

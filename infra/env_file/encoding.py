@@ -8,7 +8,7 @@ value with characters outside `[A-Za-z0-9_./:@%+,=-]` does, and cannot be used w
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from io import StringIO
 from urllib.parse import quote
 
@@ -33,6 +33,11 @@ SPELLED = {"$": "ENV_FILE_DOLLAR", "`": "ENV_FILE_BACKTICK", "": "ENV_FILE_NOTHI
 The empty one ends a value whose last character is a backslash, which dotenv before 1.2 takes for an escaped quote.
 """
 
+RESERVED_KEYS = frozenset({*KEYS, *SPELLED.values()})
+"""Names that no key of the stack's own may have."""
+
+EXTRA_TITLE = "Set by circlepay:application.extra"
+
 
 def database_url(login: Login) -> str:
     """`postgresql://user:password@host:port/database`, percent-encoded."""
@@ -49,20 +54,21 @@ def redis_url(login: Login) -> str:
     return f"redis://{_encoded(login.user or 'default')}:{_encoded(login.password)}@{_address(login)}/0"
 
 
-def encode(values: Mapping[str, str], stack: str = "") -> str:
-    """The file's text. Every documented key must be there, none else.
+def encode(values: Mapping[str, str], stack: str = "", extra: Mapping[str, str] | None = None) -> str:
+    """The file's text. values: every documented key, none else. extra: keys of the stack's own.
 
     Raises PublishError naming the key, never its value: one is missing or unknown, or a value is not printable ASCII.
     """
-    _check(values)
-    bodies = {key: _quoted(value) for key, value in values.items()}
+    own = extra or {}
+    _check(values, own)
+    bodies = {key: _quoted(value) for key, value in (*values.items(), *own.items())}
     lines = [header(stack), "# Do not edit: the next `up` puts it back. Change the settings of the stack instead."]
     spelled = [
         f"{name}='{text}'" for text, name in SPELLED.items() if any(f"${{{name}}}" in body for body in bodies.values())
     ]
     if spelled:
         lines += ["", "# Characters that shells and dotenv quote differently", *spelled]
-    for title, keys in SECTIONS.items():
+    for title, keys in (*SECTIONS.items(), *([(EXTRA_TITLE, tuple(sorted(own)))] if own else [])):
         lines += ["", f"# {title}", *(f"{key}={bodies[key]}" for key in keys)]
     return "\n".join(lines) + "\n"
 
@@ -73,7 +79,7 @@ def header(stack: str = "") -> str:
 
 
 def read_back(text: str) -> dict[str, str]:
-    """The documented values as python-dotenv reads them, with nothing from the environment of this process.
+    """The values as python-dotenv reads them, with nothing from the environment of this process.
 
     Raises PublishError when the text holds a line that dotenv cannot read.
     """
@@ -91,23 +97,26 @@ def read_back(text: str) -> dict[str, str]:
     return {name: value or "" for name, value in values.items() if name not in SPELLED.values()}
 
 
-def readable(text: str) -> dict[str, str]:
-    """As `read_back`, of a text that may have been edited: lines that dotenv cannot read are skipped."""
+def readable(text: str, names: Collection[str] = KEYS) -> dict[str, str]:
+    """As `read_back`, these names of a text that may have been edited: lines that dotenv cannot read are skipped."""
     from dotenv import dotenv_values
     from dotenv.parser import parse_stream
 
     readable = "".join(binding.original.string for binding in parse_stream(StringIO(text)) if not binding.error)
     values = dotenv_values(stream=StringIO(readable))
-    return {key: values.get(key) or "" for key in KEYS if key in values}
+    return {key: values.get(key) or "" for key in names if key in values}
 
 
-def _check(values: Mapping[str, str]) -> None:
+def _check(values: Mapping[str, str], extra: Mapping[str, str]) -> None:
     for key in sorted({*KEYS, *values}):
         if key not in values:
             raise PublishError("write the env file", key, "is missing")
         if key not in KEYS:
             raise PublishError("write the env file", key, f"is not one of {', '.join(KEYS)}")
-        if not (values[key].isascii() and (values[key].isprintable())):
+    for key, value in (*values.items(), *extra.items()):
+        if key in extra and (key in RESERVED_KEYS or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key)):
+            raise PublishError("write the env file", key, "cannot be a key of the stack's own")
+        if not (value.isascii() and value.isprintable()):
             raise PublishError("write the env file", key, "must be printable ASCII characters only")
 
 

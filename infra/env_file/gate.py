@@ -39,16 +39,23 @@ def check(
     superuser: Login,
     verification_failed: int,
     via: str = "",
+    extra: Mapping[str, str] | None = None,
 ) -> None:
     """Proves an env file's text. superuser: reads which migrations were applied, in the application's database.
 
     verification_failed: failed checks of the verification that ran last. via: the machine that sees the servers where the
-    URLs say, when this one does not: the application runs there. Raises PublishError that lists everything that
-    is wrong, naming the credential, migration or check, never a value; the caller publishes only when this returns.
+    URLs say, when this one does not: the application runs there. extra: keys of the stack's own, as declared.
+
+    Raises PublishError that lists everything that is wrong, naming the credential, migration or check, never a value;
+    the caller publishes only when this returns.
     """
     values = read_back(text)
     _remember(values, superuser)
+    own = extra or {}
+    for value in own.values():
+        remember(value)
     problems = [
+        *(f"{key} does not read back as it was declared" for key, value in own.items() if values.get(key) != value),
         *_own(values),
         *_supplied(values),
         *_proven("DATABASE_URL", partial(_open_database, via=via), values.get("DATABASE_URL", "")),

@@ -18,7 +18,7 @@ from typing import Literal
 from infra import files
 from infra.changes import Change
 from infra.credentials.supplied import SUPPLIED_KEYS
-from infra.env_file.encoding import HEADER, KEYS, readable
+from infra.env_file.encoding import HEADER, read_back, readable
 from infra.errors import PublishError
 
 MAXIMUM_SIZE = 1024 * 1024
@@ -102,9 +102,10 @@ def plan(observed: EnvFileState, text: str) -> list[Change]:
 
 
 def _difference(there: str, text: str) -> str:
-    """Which documented keys have another value; never a value, and no other line, which may be anything."""
-    old, new = readable(there), readable(text)
-    keys = [key for key in KEYS if old.get(key) != new[key]]
+    """Which declared keys have another value; never a value, and no other line, which may be anything."""
+    new = read_back(text)
+    old = readable(there, new)
+    keys = [key for key in new if old.get(key) != new[key]]
     if not keys:
         return "has other lines than declared"
     named = " and ".join(filter(None, [", ".join(keys[:-1]), keys[-1]]))

@@ -75,6 +75,11 @@ class StackView:
         return self.project_root / str(self.outputs["envFile"])
 
     @property
+    def own_keys(self) -> list[str]:
+        """Keys of the env file that the stack has added to the documented ones."""
+        return [str(name) for name in self.outputs.get("ownKeys") or []]
+
+    @property
     def findings(self) -> list[dict[str, str]]:
         """Findings, which only a decision can settle."""
         return list(self.outputs.get("findings") or [])

@@ -200,17 +200,19 @@ def _other_content(view: StackView, text: str) -> str:
     """How the file's content differs from what the last `up` wrote; empty when it does not."""
     from infra.env_file.encoding import KEYS, read_back
 
+    declared = (*KEYS, *view.own_keys)
+
     try:
         values = read_back(text)
     except PublishError as error:
         return f"it was edited: {error.path} {error.cause}"
     if any(values.get(key) != view.outputs.get(output) for key, output in URLS.items()):
         return "its URLs are not the stack's; the last `up` did not publish it, or it was edited"
-    if missing := [key for key in KEYS if key not in values]:
+    if missing := [key for key in declared if key not in values]:
         return f"it was edited: {', '.join(missing)} missing"
-    if values.keys() - {*KEYS}:
+    if values.keys() - {*declared}:
         # Without their names: a line that was pasted without `=` is all name, and may be a secret.
-        return "it was edited: it has keys that are not documented"
+        return "it was edited: it has keys that are not declared"
     return ""
 
 

@@ -22,7 +22,7 @@ from infra.settings.model import (
     Target,
     unsupported_target_message,
 )
-from infra.settings.problems import Location, Problem, problem_of, problems_error
+from infra.settings.problems import NAME_OF_A_KEY, Location, Problem, problem_of, problems_error
 from infra.settings.rules import violations
 
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ def _violations_of_the_rest(
 
 def _remove(values: dict[str, Any], location: Location) -> None:
     """Takes what stands at the location out; of a list the whole list, since its indexes would shift."""
+    location = location[:-1] if location[-1] == NAME_OF_A_KEY else location
     end = next((position for position, part in enumerate(location) if isinstance(part, int)), len(location))
     *groups, last = (str(part) for part in location[:end])
     for part in groups:

@@ -23,6 +23,8 @@ from infra.settings.types import (
     Seconds,
     Secret,
     Section,
+    VariableName,
+    VariableValue,
     WholeNumber,
 )
 
@@ -291,6 +293,17 @@ class ApplicationSettings(Section):
         "and CIRCLE_ENTITY_SECRET instead of the two settings above; mode 0600 or stricter. It is read when the env "
         "file is written, never changed, never deleted.",
     )
+    extra: dict[VariableName, VariableValue] = Field(
+        default={},
+        max_length=64,
+        description="Further keys of the env file, at most 64: a name as shells have it, of 128 characters at most and none "
+        "of ours or of the shell's, with up to 4096 printable ASCII characters. All of them are kept as secrets.",
+    )
+
+    @property
+    def plain_extra(self) -> dict[str, str]:
+        """The further keys in plain text, by name."""
+        return {name: value.get_secret_value() for name, value in sorted(self.extra.items())}
 
     @property
     def effective_debug(self) -> bool:

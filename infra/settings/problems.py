@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
@@ -18,11 +19,15 @@ from infra.settings.model import PROJECT, Settings
 COMMAND_SEPARATOR = "\n       "
 """Between several commands of one hint, below its first line."""
 
+NAME_OF_A_KEY = "[key]"
+"""Where pydantic found an error in a key of a map, and not in its value."""
+
 Location = tuple[int | str, ...]
 """Where pydantic found an error: ("redis", "save", 0, "seconds")."""
 
 MESSAGES = {
     "bool_type": "must be true or false",
+    "dict_type": "must be a group of names with values",
     "enum": "must be one of {expected}",
     "float_type": "must be a number",
     "greater_than": "must be more than {gt}",
@@ -94,6 +99,9 @@ def _nested_types(annotation: Any) -> Iterator[Any]:
 def problem_of(error: ErrorDetails) -> Problem:
     """What pydantic refused, in the words of the stack's file."""
     location = error["loc"]
+    if location[-1] == NAME_OF_A_KEY:
+        cause = "is no name of a variable: letters, digits and _, not a digit first, at most 128"
+        return Problem(setting_name(location[:-1]), cause, unknown=True, nested=True)
     if error["type"] == "extra_forbidden":
         return Problem(setting_name(location), _suggestion(location), unknown=True, nested=len(location) > 1)
     field = field_at(location)
@@ -105,7 +113,7 @@ def problem_of(error: ErrorDetails) -> Problem:
 
 def _message(error: ErrorDetails, examples: list[Any]) -> str:
     context = {**error.get("ctx", {}), "examples": " or ".join(f"`{example}`" for example in examples)}
-    unit = "entries" if context.get("field_type") == "Tuple" else "characters"
+    unit = "entries" if context.get("field_type") in ("Tuple", "Dictionary") else "characters"
     return MESSAGES.get(error["type"], error["msg"]).format_map({"unit": unit, **context})
 
 
@@ -126,9 +134,14 @@ def _suggestion(location: Location) -> str:
 
 
 def setting_name(location: Location) -> str:
-    """A location as Pulumi's `--path` wants it: `redis.save[0].seconds`."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    """A location as Pulumi's `--path` wants it: `redis.save[0].seconds`, `application.extra["A.B"]`."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else _member(part) for part in location)
     return text.removeprefix(".")
+
+
+def _member(name: str) -> str:
+    plain = re.fullmatch(r"[\w.\[\]-]+", name) is not None
+    return f".{name}" if plain else f"[{json.dumps(name)}]"
 
 
 def fields(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
@@ -150,8 +163,10 @@ def group_of(field: FieldInfo) -> type[BaseModel] | None:
 
 
 def field_at(location: Location) -> FieldInfo | None:
-    """The field at a location, indexes of lists left out."""
-    return dict(fields()).get(_without_indexes(location))
+    """The field at a location, indexes of lists left out; of a value in a map the map's."""
+    known, name = dict(fields()), _without_indexes(location)
+    above = known.get(name.rpartition(".")[0])
+    return known.get(name) or (above if above is not None and get_origin(above.annotation) is dict else None)
 
 
 def _without_indexes(location: Location) -> str:

@@ -20,6 +20,7 @@ TYPES = {
     "integer": "integer",
     "number": "number",
     "array": "list",
+    "object": "secrets by name",
 }
 LIMITS = {
     "minimum": "≥ {}",
@@ -28,6 +29,7 @@ LIMITS = {
     "minLength": "length ≥ {}",
     "maxLength": "length ≤ {}",
     "maxItems": "length ≤ {}",
+    "maxProperties": "length ≤ {}",
 }
 """By JSON Schema's keyword. A pattern is told by examples."""
 
@@ -62,7 +64,7 @@ def _rows(schema: Schema, group: Schema, prefix: str) -> Iterator[str]:
     """A row for each setting of a group, members of a list below the list; inner groups have tables of their own."""
     for name, own in group["properties"].items():
         field = {**_referenced(schema, own), **own}
-        if field.get("type") == "object":
+        if "properties" in field:
             continue
         default = _default(field) if name not in group.get("required", ()) else "required"
         cells = (f"`{PROJECT}:{prefix}{name}`", _type(field), _limits(field), default, field["description"])
@@ -92,7 +94,7 @@ def _limits(field: Schema) -> str:
 
 def _default(field: Schema) -> str:
     default = field["default"]
-    if default in (None, "", []) or "Unset:" in field["description"]:
+    if default in (None, "", [], {}) or "Unset:" in field["description"]:
         return "unset"
     if isinstance(default, list):
         return "; ".join(" ".join(str(value) for value in item.values()) for item in default)

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from infra.cache.memory import bytes_of
 from infra.credentials.strength import EXAMPLE_VALUES, weakness
+from infra.env_file.encoding import RESERVED_KEYS
 from infra.postgres.locales import BUILTIN_LOCALES
 from infra.settings.model import PRODUCTION_STACK, PROJECT, Environment, Settings, Target
 from infra.settings.problems import Problem
@@ -18,6 +19,13 @@ from infra.settings.problems import Problem
 SYSTEM_DATABASES = ("postgres", "template0", "template1")
 RESERVED_ROLES = ("public", "none")
 RESERVED_PREFIX = "pg_"
+VARIABLES_OF_SHELLS = frozenset(
+    {
+        *("_", "BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"),
+        *("BASH_ENV", "CDPATH", "ENV", "IFS", "LD_LIBRARY_PATH", "LD_PRELOAD", "PATH"),
+    }
+)
+"""Read-only in a shell, which would stop in the middle of the file, or changing what it and its programs do."""
 MINIMUM_MEMORY = 4 * 1024 * 1024
 """Bytes. An empty server needs between one and two MiB for itself; below that it evicts everything it is given."""
 MINIMUM_KEY_LENGTH = 32
@@ -147,6 +155,17 @@ def paths_are_of_files(_: str, settings: Settings) -> Iterator[Problem]:
     data = PurePosixPath(settings.processes.data_directory)
     if settings.processes.data_directory and (len(data.parts) < 2 or ".." in data.parts):
         yield Problem("processes.dataDirectory", "must be a folder of its own below /, without `..`")
+
+
+def extra_keys_are_free(_: str, settings: Settings) -> Iterator[Problem]:
+    """No name in `extra` is a key the env file has anyway, nor a variable that a shell or the loader lives by."""
+    for name in settings.application.extra:
+        if name in RESERVED_KEYS:
+            yield Problem(f"application.extra.{name}", "is a key that the env file has anyway: choose another name")
+        elif name in VARIABLES_OF_SHELLS:
+            yield Problem(
+                f"application.extra.{name}", "would change the shell that reads the env file: choose another name"
+            )
 
 
 def circle_values_have_one_source(_: str, settings: Settings) -> Iterator[Problem]:
@@ -364,6 +383,7 @@ RULES: tuple[Callable[[str, Settings], Iterator[Problem]], ...] = (
     maxmemory_is_usable,
     save_points_differ,
     paths_are_of_files,
+    extra_keys_are_free,
     circle_values_have_one_source,
     secrets_are_no_examples,
     production_runs_as_production,

@@ -26,6 +26,11 @@ def _digits(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _scalar(value: object) -> object:
+    """A flag or a whole number as it is written: Pulumi makes those of what it is given as text."""
+    return str(value).lower() if isinstance(value, bool | int) else value
+
+
 def _flag(value: object) -> object:
     return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
 
@@ -70,6 +75,9 @@ Secret = Annotated[SecretStr, Field(min_length=MINIMUM_SECRET_LENGTH, max_length
 Password = Annotated[SecretStr, Field(min_length=1, max_length=4096), AfterValidator(_printable)]
 """A password of a foreign service, which sets its own rules for length."""
 ApiKey = Annotated[SecretStr, Field(max_length=512), AfterValidator(_without_spaces)]
+VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
+"""What every shell takes for a variable's name."""
+VariableValue = Annotated[SecretStr, Field(max_length=4096), BeforeValidator(_scalar), AfterValidator(_printable)]
 EntitySecret = Annotated[SecretStr, AfterValidator(_entity_secret)]
 SECRET_LIMIT = f"{MINIMUM_SECRET_LENGTH} to 512 printable ASCII characters"
 

@@ -84,12 +84,14 @@ class RedisSubject(ServerSubject):
 class Subject:
     """Everything the suite has to know about a stack. It holds credentials: keep it out of logs, argv and environments.
 
-    env_file: absolute path, or None where there is none to check (before it is first published).
+    env_file: absolute path, or None where there is none to check (before it is first published). own_keys: names of the keys
+    in it that the stack has added to the documented ones.
     """
 
     postgres: PostgresSubject
     redis: RedisSubject
     env_file: str | None = None
+    own_keys: tuple[str, ...] = ()
 
     @property
     def servers(self) -> dict[str, PostgresSubject | RedisSubject]:
@@ -137,7 +139,12 @@ class Subject:
         postgres, redis = _section(value["postgres"]), _section(value["redis"])
         if "connection_limit" in postgres:
             postgres["connection_limit"] = int(postgres["connection_limit"])
-        return cls(PostgresSubject(**postgres), RedisSubject(**redis), value.get("env_file"))
+        return cls(
+            PostgresSubject(**postgres),
+            RedisSubject(**redis),
+            value.get("env_file"),
+            tuple(value.get("own_keys") or ()),
+        )
 
 
 def _section(value: Mapping[str, Any]) -> dict[str, Any]:

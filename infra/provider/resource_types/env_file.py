@@ -19,6 +19,7 @@ class EnvFile(Handler):
         "path": Property("string", "Path of the file.", replaces=True),
         "stack": Property("string", "Name of the stack; the header names it."),
         "values": Property("object", "Value by name.", secret_members=SECRET_KEYS),
+        "extra": Property("object", "Keys of the stack's own -> value.", secret=True),
         "suppliedSecretsFile": Property("string", "File with the supplied secrets; empty: they are among the values."),
         "connection": Property(
             "object", "The superuser's login, for applied migrations.", secret_members=CONNECTION_SECRETS
@@ -37,7 +38,7 @@ class EnvFile(Handler):
         from infra.env_file.encoding import encode
 
         supplied = read_supplied(Path(values["suppliedSecretsFile"])) if values["suppliedSecretsFile"] else {}
-        return encode({**values["values"], **supplied}, values["stack"])
+        return encode({**values["values"], **supplied}, values["stack"], values.get("extra"))
 
     def plan(self, inputs: Values, state: Values | None, operation: Operation) -> list[Change]:
         from infra.env_file.writing import plan_publish
@@ -59,6 +60,7 @@ class EnvFile(Handler):
             superuser=login_of(inputs["connection"]),
             verification_failed=inputs["verificationFailed"],
             via=inputs["connection"].get("via", ""),
+            extra=inputs.get("extra"),
         )
         if changes:
             publish(path, text)

@@ -45,6 +45,11 @@ def test_key(values: dict[str, str | None], key: str) -> None:
     expect_that(bool(values[key]) or key in SUPPLIED_ENV_KEYS, f"{key} has a value", "it is empty")
 
 
+def test_own_keys(values: dict[str, str | None], subject: Subject) -> None:
+    missing = [key for key in subject.own_keys if values.get(key) is None]
+    expect(missing, [], "circlepay:application.extra declares them: run `make up`")
+
+
 def test_environment(values: dict[str, str | None]) -> None:
     expect_that(
         values.get("ENVIRONMENT") in ("development", "production"),

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from infra.endpoint import Endpoint, Login
-from infra.env_file.encoding import HEADER, KEYS, database_url, encode, read_back, redis_url
+from infra.env_file.encoding import HEADER, KEYS, database_url, encode, read_back, readable, redis_url
 from infra.errors import PublishError
 from tests.unit.env_file.conftest import VALUES
 
@@ -72,14 +72,14 @@ def encoded(value: str) -> str:
 PRINT_ENVIRONMENT = "import os, sys; sys.stdout.write(chr(0).join(f'{k}={v}' for k, v in os.environ.items()))"
 
 
-def read_by_shell(shell: str, path: Path) -> dict[str, str]:
+def read_by_shell(shell: str, path: Path, keys: tuple[str, ...] = KEYS) -> dict[str, str]:
     """The values as a program sees them that a shell starts after sourcing the file."""
     program = 'set -eu; set -a; . "$1"; exec "$2" -c "$3"'
     argv = [shell, "-c", program, shell, str(path), sys.executable, PRINT_ENVIRONMENT]
     run = subprocess.run(argv, env={"HOME": "/nowhere"}, capture_output=True, check=True)
     assert run.stderr == b""
     found = dict(item.split("=", 1) for item in run.stdout.decode().split("\0"))
-    return {key: found[key] for key in KEYS}
+    return {key: found[key] for key in keys}
 
 
 @pytest.mark.parametrize("value", AWKWARD)
@@ -139,6 +139,22 @@ def test_documented_keys_in_documented_order_below_our_header() -> None:
     assert lines[0] == f"{HEADER} for the stack local."
     assert tuple(line.partition("=")[0] for line in lines if line and not line.startswith("#")) == KEYS
     assert tuple(VALUES) == KEYS
+
+
+@pytest.mark.parametrize("value", ["", "8080", PRINTABLE])
+def test_keys_of_the_stacks_own_have_a_section_of_their_own(value: str, tmp_path: Path) -> None:
+    text = encode(VALUES, "local", {"ZONE": "a", "MY_KEY": value})
+    assert text.index("LOG_LEVEL=") < text.index("# Set by circlepay:application.extra\nMY_KEY=") < text.index("ZONE=")
+    assert read_back(text) == {**VALUES, "MY_KEY": value, "ZONE": "a"}
+    assert readable(text, ["ZONE"]) == {"ZONE": "a"}
+    (tmp_path / ".env").write_text(text)
+    assert read_by_shell("sh", tmp_path / ".env", ("MY_KEY",)) == {"MY_KEY": value}
+
+
+@pytest.mark.parametrize("name", ["DEBUG", "ENV_FILE_DOLLAR", "A B", "9", "A=hunter2"])
+def test_names_that_no_key_of_the_stacks_own_has(name: str) -> None:
+    with pytest.raises(PublishError, match="cannot be a key of the stack's own"):
+        encode(VALUES, "local", {name: "x"})
 
 
 def test_generated_values_need_no_quotes_so_docker_reads_them_too() -> None:

@@ -210,6 +210,13 @@ def test_values_that_are_never_published(stack: Stack, changes: dict[str, str], 
     assert said in stack.refusal(**changes)
 
 
+def test_keys_of_the_stacks_own_are_read_back(stack: Stack) -> None:
+    own, text = {"OWN": PASSWORD, "MORE": "1"}, encode(stack.values, "", {"OWN": PASSWORD, "MORE": "2"})
+    with pytest.raises(PublishError, match="MORE does not read back as it was declared") as caught:
+        check(text, declared_migrations=MIGRATIONS, superuser=stack.superuser, verification_failed=0, extra=own)
+    assert "OWN" not in caught.value.message
+
+
 def test_everything_is_listed_and_nothing_is_told(stack: Stack) -> None:
     wrong = "wrong-" + secrets.token_urlsafe(24)
     message = stack.refusal(

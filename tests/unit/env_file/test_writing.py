@@ -66,6 +66,14 @@ def test_the_plan_names_the_keys_that_differ(path: Path) -> None:
     assert path.read_text() == TEXT
 
 
+def test_the_plan_names_a_key_of_the_stacks_own_that_differs_and_none_that_is_no_more(path: Path) -> None:
+    publish(path, encode(VALUES, "local", {"OWN": "a", "HUNTER2": "b"}))
+    assert plan_publish(path, encode(VALUES, "local", {"OWN": "a", "HUNTER2": "b"})) == []
+    declared = encode(VALUES, "local", {"OWN": "b"})
+    assert [change.reason for change in plan_publish(path, declared)] == ["OWN differs from what is declared"]
+    assert [change.reason for change in plan_publish(path, TEXT)] == ["has other lines than declared"]
+
+
 WITHOUT_ENTITY_SECRET = encode({**VALUES, "CIRCLE_ENTITY_SECRET": ""}, "local")
 WITHOUT_ANY = encode({**VALUES, "CIRCLE_ENTITY_SECRET": "", "CIRCLE_SANDBOX_API_KEY": ""}, "local")
 

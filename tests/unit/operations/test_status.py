@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -184,8 +185,8 @@ def test_well_means_every_part(change: dict[str, Any], well: bool) -> None:
     ("line", "problem"),
     [
         ("a pasted secret", "it was edited: line 21 is not KEY=value"),
-        ("junk", "it was edited: it has keys that are not documented"),
-        ("MORE=1", "it was edited: it has keys that are not documented"),
+        ("junk", "it was edited: it has keys that are not declared"),
+        ("MORE=1", "it was edited: it has keys that are not declared"),
         ("DEBUG=1", "it was edited: DEBUG is defined twice"),
     ],
 )
@@ -195,6 +196,15 @@ def test_env_file_that_was_edited_is_told(view: StackView, env_file: Path, line:
     found = status.env_file_status(view)
     assert re.sub("line [0-9]+", "line 21", found.problem) == problem
     assert not found.current
+
+
+def test_keys_of_the_stacks_own_are_no_edit_and_are_missed(view: StackView, env_file: Path) -> None:
+    own = replace(view, outputs={**view.outputs, "ownKeys": ["MORE"]})
+    assert status.env_file_status(own).problem == "it was edited: MORE missing"
+    with env_file.open("a") as file:
+        file.write("MORE=1\n")
+    assert status.env_file_status(own).current
+    assert status.env_file_status(view).problem == "it was edited: it has keys that are not declared"
 
 
 def test_env_file_that_drifted_is_told(view: StackView, env_file: Path) -> None:

@@ -173,6 +173,8 @@ WRONG: dict[tuple[str, str], tuple[Any, str]] = {
     ("application.circleSandboxApiKey", "_without_spaces"): (" TEST_API_KEY:1:2", "must not hold spaces"),
     ("application.circleEntitySecret", "type"): (7, "must be text"),
     ("application.circleEntitySecret", "_entity_secret"): ("z" * 64, "64 hexadecimal digits"),
+    ("application.extra", "type"): (["A=1"], "must be a group of names"),
+    ("application.extra", "longest"): ({f"N{n}": "x" for n in range(65)}, "must have at most 64 entries"),
     ("application.suppliedSecretsFile", "type"): (7, "must be text"),
     ("application.suppliedSecretsFile", "pattern"): ("a\0b", "must be a value such as"),
 }
@@ -304,6 +306,35 @@ def test_an_amount_of_memory_may_be_a_number_of_bytes(written: int | str) -> Non
     """YAML makes a number of it, quoted or not where `pulumi config set` wrote it."""
     assert parse("local", {"redis": {"maxmemory": written}}).redis.maxmemory == "268435456"
     assert "circlepay:redis.maxmemory" in refused("local", {"redis": {"maxmemory": True}}).message
+
+
+def test_keys_of_the_stacks_own_are_secrets_and_may_be_numbers_and_flags() -> None:
+    settings = parse(
+        "local", {"application": {"extra": {"SENTRY_DSN": STRONG, "WORKERS": 4, "beta": True, "NONE": ""}}}
+    )
+    assert settings.application.plain_extra == {"SENTRY_DSN": STRONG, "WORKERS": "4", "beta": "true", "NONE": ""}
+    assert STRONG not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        ({"9LIVES": "x"}, "application.extra.9LIVES: is no name of a variable"),
+        ({"A B": "x"}, 'application.extra["A B"]: is no name of a variable'),
+        ({"A" * 129: "x"}, "is no name of a variable"),
+        ({"DATABASE_URL": "x"}, "application.extra.DATABASE_URL: is a key that the env file has anyway"),
+        ({"ENV_FILE_DOLLAR": "x"}, "is a key that the env file has anyway"),
+        ({"UID": "x"}, "application.extra.UID: would change the shell"),
+        ({"LONG": "hunter2" * 600}, "application.extra.LONG: must have at most 4096 characters"),
+        ({"LINES": "hunter2\n"}, "application.extra.LINES: must be printable ASCII"),
+        ({"RATIO": 1.10}, "application.extra.RATIO: must be text; quote it"),
+    ],
+)
+def test_keys_that_no_env_file_can_have(extra: dict[str, Any], said: str) -> None:
+    error = refused("local", {"application": {"extra": extra}, "redis": {"port": "x"}})
+    assert said in error.message
+    assert "hunter2" not in error.message
+    assert "circlepay:redis.port" in error.message, "one run says everything"
 
 
 def test_a_name_without_a_value_is_unset() -> None:

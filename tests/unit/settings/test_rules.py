@@ -64,6 +64,10 @@ RULE_CASES: dict[str, list[tuple[str, dict[str, Any], str, str]]] = {
         ("local", {"postgres": {"restrictApplication": True}}, "postgres.restrictApplication", "restrictPublic"),
         ("prod", {"postgres": {"restrictPublic": False}}, "postgres.restrictApplication", "restrictPublic"),
     ],
+    "extra_keys_are_free": [
+        ("local", {"application": {"extra": {"DEBUG": "x"}}}, "application.extra.DEBUG", "has anyway"),
+        ("local", {"application": {"extra": {"PATH": "x"}}}, "application.extra.PATH", "would change the shell"),
+    ],
     "ports_differ": [("local", {"postgres": {"port": 7000}, "redis": {"port": "7000"}}, "redis.port", "must differ")],
     "locale_fits_its_provider": [
         ("local", {"postgres": {"localeProvider": "builtin", "locale": "ko_KR.UTF-8"}}, "postgres.locale", "to libc"),
