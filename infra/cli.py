@@ -318,10 +318,10 @@ def findings(stack: str, as_json: bool) -> int:
 
     Exit code 2 when there are any.
     """
-    from infra.operations import display
+    from infra.operations import display, status
     from infra.operations import stack as stacks
 
-    found = stacks.load(stack).findings
+    found = status.findings(stacks.load(stack))
     if as_json:
         _print_json(found)
     else:
@@ -346,12 +346,10 @@ def preview(stack: str, as_json: bool, create: bool) -> int:
         ups.create(stack)
     found = operation.run(stack)
     if as_json:
-        _print_json([item.as_dict() for item in found])
-    elif found:
-        display.planned(display.console(), found)
+        _print_json([item.as_dict() for item in found.planned])
     else:
-        click.echo("Nothing: everything is as declared.")
-    return DIFFERS if found else DONE
+        display.preview(display.console(), found)
+    return DIFFERS if found.planned else DONE
 
 
 @cli.command()

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from infra.changes import Effect, ShownChange, describe
 from infra.operations.monitor import Table
-from infra.operations.preview import Planned
+from infra.operations.preview import Planned, Preview
 from infra.operations.status import ServerStatus, Status
 from infra.operations.summary import Summary
 
@@ -165,6 +165,15 @@ def size(count: int | None) -> str:
         return f"{count} B"
     power = min((count.bit_length() - 1) // 10, len(UNITS))
     return f"{count / 1024**power:.1f} {UNITS[power - 1]}"
+
+
+def preview(console: Console, found: Preview) -> None:
+    """What an `up` would do, and how many findings it would leave as they are."""
+    if not found.planned:
+        console.print("Nothing: everything is as declared.")
+    planned(console, found.planned)
+    if found.findings:
+        console.print(f"{len(found.findings)} findings, which `up` leaves as they are: `circlepay findings` lists them")
 
 
 def planned(console: Console, found: Iterable[Planned]) -> None:

@@ -44,8 +44,16 @@ class Planned:
         }
 
 
-def run(stack: str, *, project_root: Path = PROJECT_ROOT) -> list[Planned]:
-    """Every resource an `up` would change, in its order; empty when there is nothing to do. Raises StackError."""
+@dataclass(frozen=True)
+class Preview:
+    """planned: every resource an `up` would change, in its order. findings: what needs a decision, as it is now."""
+
+    planned: tuple[Planned, ...] = ()
+    findings: tuple[dict[str, str], ...] = ()
+
+
+def run(stack: str, *, project_root: Path = PROJECT_ROOT) -> Preview:
+    """Looks at everything, and changes nothing. Raises StackError."""
     arguments = ["preview", "--json", "--refresh", "--stack", stack]
     try:
         text = run_pulumi(arguments, stack, project_root, EVENTS)
@@ -54,7 +62,19 @@ def run(stack: str, *, project_root: Path = PROJECT_ROOT) -> list[Planned]:
             raise
         # The engine's address in the state may be outdated: only with this flag does Pulumi run the program for the current one.
         text = run_pulumi([*arguments, "--run-program"], stack, project_root, EVENTS)
-    return planned(json.loads(line) for line in text.splitlines() if line.startswith("{"))
+    events = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    return Preview(tuple(planned(events)), tuple(findings(events)))
+
+
+def findings(events: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """What each resource found when it was refreshed; those of the verification are of its last run, and left out."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for event in events:
+        step = (event.get(FINISHED) or {}).get("metadata") or {}
+        kind = str(step.get("type"))
+        if step.get("op") == "refresh" and kind.startswith("circlepay:") and not kind.endswith(":Verification"):
+            found[step["urn"]] = ((step.get("new") or {}).get("outputs") or {}).get("findings") or []
+    return [each for urn in sorted(found) for each in found[urn]]
 
 
 def planned(events: Iterable[Mapping[str, Any]]) -> list[Planned]:

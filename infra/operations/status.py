@@ -15,8 +15,9 @@ from infra import files
 from infra.endpoint import Endpoint
 from infra.errors import CirclePayError, PublishError
 from infra.operations import connections, preview
-from infra.operations.preview import Planned
+from infra.operations.preview import Planned, Preview
 from infra.operations.stack import ServerView, StackView
+from tools.running import say
 
 POSTGRES_FACTS = """
 SELECT current_setting('server_version'),
@@ -63,7 +64,8 @@ class EnvFileStatus:
 class Status:
     """The whole status. drift: what `up` would change, None when not checked. drift_problem: why it could not be checked.
 
-    drift_error: the same error as `CirclePayError.as_dict`; empty without one.
+    drift_error: the same error as `CirclePayError.as_dict`; empty without one. findings: as they are now, or those of the last
+    `up` where drift was not checked.
     """
 
     stack: str
@@ -100,25 +102,35 @@ def read(view: StackView, *, look_for_drift: bool = True) -> Status:
     with ThreadPoolExecutor(max_workers=3) as pool:
         postgres = pool.submit(server_status, view, "postgres")
         redis = pool.submit(server_status, view, "redis")
-        drift, problem = _drift(view) if look_for_drift else (None, None)
+        looked, problem = _look(view) if look_for_drift else (None, None)
         servers = (postgres.result(), redis.result())
+    drift = None if looked is None else looked.planned
     return Status(
         stack=view.stack,
         servers=servers,
         env_file=env_file_status(view, drift or ()),
         drift=drift,
         verification=view.verification,
-        findings=tuple(view.findings),
+        findings=tuple(view.findings) if looked is None else looked.findings,
         drift_problem=problem.message if problem else "",
         drift_error=problem.as_dict() if problem else {},
     )
 
 
-def _drift(view: StackView) -> tuple[tuple[Planned, ...] | None, CirclePayError | None]:
+def _look(view: StackView) -> tuple[Preview | None, CirclePayError | None]:
     try:
-        return tuple(preview.run(view.stack, project_root=view.project_root)), None
+        return preview.run(view.stack, project_root=view.project_root), None
     except CirclePayError as error:
         return None, error
+
+
+def findings(view: StackView) -> tuple[dict[str, str], ...]:
+    """As they are now; those of the last `up`, with a word on standard error, where nothing can be looked at."""
+    looked, problem = _look(view)
+    if looked is not None:
+        return looked.findings
+    say(f"as of the last `up`: {problem.message if problem else ''}")
+    return tuple(view.findings)
 
 
 def server_status(view: StackView, name: str) -> ServerStatus:

@@ -47,18 +47,22 @@ def _keys(catalog: Catalog) -> list[Finding]:
     for item in catalog.sequences:
         if item.type != "integer" or not item.owned_by:
             continue
-        used = (item.last_value or 0) / LARGEST_INTEGER * 100
         schema, table, column = item.owned_by.split(".")
         found.append(
             Finding(
                 subject=f"sequence {item.schema}.{item.name}",
-                problem=f"ends at 2^31 - 1, then every insert into {table} fails; {used:.2f} % used",
-                cost=f"{item.last_value or 0} of {LARGEST_INTEGER} keys",
-                remedy=f"well before that, add a migration that makes {schema}.{table}.{column} and the columns that "
-                "reference it bigint (it rewrites the table)",
+                # No live counter: a finding that changes by itself would be a difference in every `up`.
+                problem=f"ends at 2^31 - 1, then every insert into {table} fails{_warned(item.last_value or 0)}",
+                remedy="well before that (`circlepay monitor --query sequence_use`), add a migration that makes "
+                f"{schema}.{table}.{column} and the columns that reference it bigint (it rewrites the table)",
             )
         )
     return found
+
+
+def _warned(used: int) -> str:
+    reached = [share for share in (50, 75, 90) if used * 100 >= share * LARGEST_INTEGER]
+    return f"; more than {reached[-1]} % used" if reached else ""
 
 
 def _narrow(catalog: Catalog) -> list[Finding]:

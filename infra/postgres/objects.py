@@ -393,10 +393,13 @@ class _Run:
     def _finish(self, connection: Connection, facts: Catalog, known: Catalog | None) -> Outcome:
         if known is not None:
             misplaced = ownership.plan(facts, known, self.objects.owner.name)
-            self._repair_objects(connection, [*misplaced, *ownership.foreign_key_triggers(facts, known)])
+            mended = self._repair_objects(connection, [*misplaced, *ownership.foreign_key_triggers(facts, known)])
             if repairs := schema.plan(facts, _schema(self.objects, known)):
                 with acting_as(connection, self.objects.owner.name):
-                    self._repair_objects(connection, repairs)
+                    mended += self._repair_objects(connection, repairs)
+            if mended:
+                # What was mended may have findings of its own, and others may be gone with it.
+                facts = catalog.read(connection)
         if Section.ACCESS in self.sections:
             of_role = [] if Section.SCHEMA in self.sections else _role_changes(facts, self.objects)
             access = [*of_role, *privileges.plan(facts, self.objects.privileges)]

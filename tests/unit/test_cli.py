@@ -14,7 +14,7 @@ import pytest
 
 from infra import cli
 from infra.operations import preview, stack
-from infra.operations.preview import Planned
+from infra.operations.preview import Planned, Preview
 from infra.paths import PROJECT_ROOT
 from infra.version import VERSION
 from tests.support import live_servers
@@ -55,7 +55,7 @@ def brought_up(pulumi_state: PulumiState, outputs: dict[str, Any], env_file: Pat
 def no_drift(monkeypatch: pytest.MonkeyPatch) -> list[Planned]:
     """What the preview finds: nothing, until a test puts something there. The real one is tested on a real stack."""
     found: list[Planned] = []
-    monkeypatch.setattr(preview, "run", lambda stack, project_root=None: found)
+    monkeypatch.setattr(preview, "run", lambda stack, project_root=None: Preview(tuple(found), (FINDING,)))
     return found
 
 

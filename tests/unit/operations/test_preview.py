@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from infra.changes import ShownChange
-from infra.operations.preview import changes_in, name, planned
+from infra.operations.preview import changes_in, findings, name, planned
 
 CHANGE: ShownChange = {
     "subject": "index public.idx_users_email",
@@ -101,3 +101,17 @@ def test_changes_that_are_not_known_yet_are_none(value: object) -> None:
 
 def test_name_of_a_resource() -> None:
     assert name("urn:pulumi:local::circlepay::circlepay:index:EnvFile::env-file") == "env-file"
+
+
+def test_findings_are_those_of_the_refresh() -> None:
+    """Not those in the state, which are of the last `up`, nor those of the last verification."""
+    found = [{"subject": "table public.by_hand", "problem": "no migration creates it", "remedy": "drop it"}]
+
+    def refreshed(kind: str, which: str, shown: object) -> dict[str, Any]:
+        step = event("refresh", kind=f"circlepay:index:{kind}", which=which)
+        step[which]["metadata"]["new"] = {"outputs": {"findings": shown}}
+        return step
+
+    events = [refreshed("Schema", "resourcePreEvent", []), refreshed("Schema", "resOutputsEvent", found)]
+    assert findings([*events, refreshed("Verification", "resOutputsEvent", [{"subject": "old"}])]) == found
+    assert findings([event("update", [CHANGE])]) == []

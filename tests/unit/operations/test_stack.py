@@ -208,7 +208,7 @@ def test_engine_that_has_moved_is_looked_for_where_it_is_declared(
     (tmp_path / "pulumi").write_text(
         script.replace("echo", f'echo "$@" >>{tmp_path}/asked\ncase "$*" in *--run-program*) exit 0;; esac\necho', 1)
     )
-    assert preview.run("local", project_root=tmp_path) == []
+    assert preview.run("local", project_root=tmp_path) == preview.Preview()
     asked = (tmp_path / "asked").read_text().splitlines()
     assert ["--run-program" in line for line in asked] == [False, True]
 

@@ -121,7 +121,7 @@ def test_a_membership_ends(changed: Stage) -> None:
 def test_who_may_act_as_the_role_is_reported(changed: Stage) -> None:
     changed.run("DROP ROLE IF EXISTS intruder", "CREATE ROLE intruder", f"GRANT {ROLE} TO intruder")
     assert changed.plan().changes == ()
-    assert [item.problem for item in changed.plan().findings if item.subject == f"role {ROLE}"] == [
+    assert [item.problem for item in changed.plan().findings if "member" in item.problem] == [
         "intruder is a member of it and has all its privileges"
     ]
     changed.run("DROP ROLE intruder")
