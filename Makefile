@@ -9,7 +9,7 @@ export STACK DATA CONFIRM REQUIRE_ALL
 IN_ENVIRONMENT := @tools/environment.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help up preview verify status down purge test bench lint fmt
+.PHONY: help up preview verify status down purge test faults bench lint fmt
 
 help:
 	@echo 'CirclePay infrastructure: PostgreSQL and Redis, running and verified.'
@@ -22,6 +22,7 @@ help:
 	@echo '  make purge     remove everything this clone put on the machine, data included'
 	@echo '                 both ask before they delete; CONFIRM=delete and CONFIRM=purge answer beforehand'
 	@echo '  make test      lint, then the tests; REQUIRE_ALL=1 allows no skips; PYTEST="-k roles" picks some'
+	@echo '  make faults    kill an `up` after every single resource; make test does it after some'
 	@echo '  make bench     measure against the raw limits'
 	@echo '  make lint      ruff, mypy, import rules, shellcheck'
 	@echo '  make fmt       format the code'
@@ -43,14 +44,17 @@ preview:
 purge:
 	$(IN_ENVIRONMENT) --bare infra.operations.purge
 
-# The contract's stacks measure themselves against a quiet machine: theirs is a run of its own, one test after the other.
+# Two at a time: an `up` keeps one processor busy. Tests that share a stack share a process.
 test: lint
 ifeq ($(PYTEST),)
 	$(IN_ENVIRONMENT) pytest tests/unit tests/machines --numprocesses 2 --dist loadfile
-	$(IN_ENVIRONMENT) pytest tests/contract
+	$(IN_ENVIRONMENT) pytest tests/contract --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 else
 	$(IN_ENVIRONMENT) pytest $(PYTEST)
 endif
+
+faults:
+	$(IN_ENVIRONMENT) env EVERY_FAULT=1 pytest tests/contract/test_killed_up.py
 
 bench:
 	$(IN_ENVIRONMENT) python -m tests.bench

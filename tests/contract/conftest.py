@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from tests.images import references as test_images
 from tests.support import engine
 from tests.support.clones import PROJECT_ROOT, Clone, put_project
 from tests.support.interrupts import heeded_by_children
-from tests.support.live import LiveStack
+from tests.support.live import SERVERS, LiveStack
 from tests.support.quiet_ports import quiet_port
 from tools.pulumi import docker_plugin
 from tools.pulumi_settings import home
@@ -82,21 +82,61 @@ CASES = (
 )
 TARGETS = (WHEELS, DOCKER)
 """One case of each target, for tests that bring up stacks of their own."""
+LONG = ("test_killed_up", "test_upgrade", "test_secrets")
+"""Modules whose stacks take longer than others, those of the cases aside."""
+
+
+OF_ONE_TEST = frozenset({"clone", "clone_on_wheels", "two_clones", "another"})
+"""Fixtures that bring up a stack for a single test. Other stacks are shared, so their tests must run in one process."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "only_on_docker: a promise about containers, which other cases do not run")
+    config.addinivalue_line("markers", "once_per_target: a promise that no version of a server changes")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leaves out what is about containers where there are none; nothing that could run is skipped by that."""
-    items[:] = [item for item in items if not item.get_closest_marker("only_on_docker") or _is_on_docker(item)]
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
+    """Each promise where it applies; with several processes the tests of one stack in one of them, the longest first."""
+    own = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
+    items[:] = [item for item in items if item not in own or _applies(item)]
+    for item in own:
+        if group := _group(item):
+            item.add_marker(pytest.mark.xdist_group(group))
+    yield
+    items.sort(key=_turn)  # stable: of one stack they keep their order
 
 
-def _is_on_docker(item: pytest.Item) -> bool:
+def _applies(item: pytest.Item) -> bool:
+    """Nothing that could fail on its own is left out by this."""
+    # What happens to containers is the same for every version in them.
+    allowed: tuple[Case, ...] = (DOCKER,) if item.get_closest_marker("only_on_docker") else CASES
+    allowed = TARGETS if item.get_closest_marker("once_per_target") and allowed is CASES else allowed
+    return all(case in allowed for case in _cases(item))
+
+
+def _cases(item: pytest.Item) -> list[Case]:
     parameters = getattr(item, "callspec", None)
-    cases = [value for value in parameters.params.values() if isinstance(value, Case)] if parameters else []
-    return all(case is DOCKER for case in cases)  # what happens to containers is the same for every version in them
+    return [value for value in parameters.params.values() if isinstance(value, Case)] if parameters else []
+
+
+def _fixtures(item: pytest.Item) -> set[str]:
+    return set(getattr(item, "fixturenames", ()))
+
+
+def _group(item: pytest.Item) -> str:
+    """The tests that share a stack with this one; empty where it has one of its own."""
+    if _fixtures(item) & OF_ONE_TEST:
+        return ""
+    where = [] if "live" in _fixtures(item) else [item.path.stem]
+    return " ".join([*where, *(case.name for case in _cases(item))])
+
+
+def _turn(item: pytest.Item) -> int:
+    """What takes long begins first, so that no process goes on alone for long."""
+    if "live" in _fixtures(item):
+        return 0 if _cases(item)[0] in TARGETS else 1
+    return 2 if item.path.stem in LONG else 3
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -117,12 +157,17 @@ def workplace() -> Iterator[Path]:
 
 @contextmanager
 def standing(case: Case, workplace: Path, put_files: Callable[[Path], None] = put_project) -> Iterator[Clone]:
-    """A clone for the case, not up yet, and ended afterwards; skips where something the case needs is absent."""
+    """A clone for the case, not up yet, and ended afterwards; skips where something the case needs is absent.
+
+    Its ports are set, to some that no other clone of this machine tries while a test has the servers down.
+    """
     if absent := case.absent():
         pytest.skip(f"{case.name} needs {absent}")
     clone = Clone.make(workplace, put_files=put_files)
     for name, value in case.config_of(clone).items():
         clone.config[name] = {**clone.config.get(name, {}), **value} if isinstance(value, dict) else value
+    for server in SERVERS:
+        clone.config[f"circlepay:{server}"] = {**clone.config.get(f"circlepay:{server}", {}), "port": quiet_port()}
     clone.configure()
     try:
         yield clone
@@ -160,15 +205,18 @@ def clone(request: pytest.FixtureRequest, workplace: Path) -> Iterator[Clone]:
         yield made
 
 
-def up_on_quiet_ports(clone: Clone) -> None:
-    """Up where no other clone of this machine looks for a port while a test has the servers down.
+def unset_ports(clone: Clone) -> None:
+    """No port is asked for any more: those there are must be kept, and a new stack's are chosen."""
+    sections = {server: dict(clone.config[f"circlepay:{server}"]) for server in SERVERS}
+    for section in sections.values():
+        section.pop("port")
+    clone.configure(**sections)
 
-    The ports are unset again: that they are kept all the same is among the promises.
-    """
-    declared = {server: dict(clone.config.get(f"circlepay:{server}", {})) for server in ("postgres", "redis")}
-    clone.configure(**{server: {**own, "port": quiet_port()} for server, own in declared.items()})
+
+def up_on_quiet_ports(clone: Clone) -> None:
+    """Up on ports that were asked for once: that they are kept all the same is among the promises."""
     clone.up().expect()
-    clone.configure(**declared)
+    unset_ports(clone)
     clone.up().expect()
 
 

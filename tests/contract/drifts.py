@@ -11,11 +11,15 @@ from tests.support.placements import wait_until
 
 @dataclass(frozen=True)
 class Drift:
-    """One manual change. make: does it. mended: whether it is gone again; must be False right after `make`."""
+    """One manual change. make: does it. mended: whether it is gone again; must be False right after `make`.
+
+    alone: where other changes are about, it cannot be made, or its mending cannot be told.
+    """
 
     name: str
     make: Callable[[LiveStack], object]
     mended: Callable[[LiveStack], bool]
+    alone: bool = False
 
 
 def sql(*statements: str) -> Callable[[LiveStack], None]:

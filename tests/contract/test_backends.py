@@ -65,6 +65,7 @@ def test_state_in_object_storage(clone_on_wheels: Clone, object_storage: str) ->
     assert not (clone.root / ".env.local").exists()
 
 
+@pytest.mark.once_per_target
 def test_passphrase_of_another_is_refused_before_anything_is_touched(live: LiveStack) -> None:
     run = live.clone.pulumi(
         "preview",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.conftest import TARGETS, standing
+from tests.contract.conftest import TARGETS, standing, unset_ports
 from tests.support.clones import Clone
 from tests.support.live import LiveStack
 from tests.support.quiet_ports import quiet_port
@@ -19,6 +19,8 @@ from tests.support.quiet_ports import quiet_port
 def two_clones(request: pytest.FixtureRequest, workplace: Path) -> Iterator[tuple[Clone, Clone]]:
     """Two clones whose stacks share a machine, and a data root or an engine."""
     with standing(request.param, workplace) as one, standing(request.param, workplace) as other:
+        for clone in (one, other):
+            unset_ports(clone)
         yield one, other
 
 

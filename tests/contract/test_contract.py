@@ -76,6 +76,7 @@ def test_no_attack_of_the_application_succeeds(live: LiveStack) -> None:
         assert cache_attacks.succeeded(client) == []
 
 
+@pytest.mark.once_per_target
 @pytest.mark.parametrize("drift", DRIFTS, ids=lambda drift: drift.name)
 def test_manual_change_is_found_and_mended(live: LiveStack, drift: Drift) -> None:
     assert drift.mended(live), "the stack was not as declared before the test"
@@ -84,6 +85,17 @@ def test_manual_change_is_found_and_mended(live: LiveStack, drift: Drift) -> Non
     counts = live.clone.up_counts()
     assert counts.get("update", 0) + counts.get("create", 0) > 0, counts
     assert drift.mended(live)
+
+
+def test_manual_changes_made_together_are_mended_by_one_up(live: LiveStack) -> None:
+    together = [drift for drift in DRIFTS if not drift.alone]
+    for drift in together:
+        assert drift.mended(live), f"{drift.name}: the stack was not as declared before the test"
+    for drift in together:
+        drift.make(live)
+        assert not drift.mended(live), f"{drift.name}: the manual change did not take"
+    live.clone.up().expect()
+    assert [drift.name for drift in together if not drift.mended(live)] == []
 
 
 def test_nothing_is_found_after_every_repair(live: LiveStack) -> None:
@@ -161,6 +173,7 @@ def _from_the_baseline(live: LiveStack, table: str) -> bytes:
     return statement[0].encode()
 
 
+@pytest.mark.once_per_target
 def test_a_supplied_secret_is_not_lost_with_its_setting(live: LiveStack) -> None:
     own = dict(live.clone.config.get("circlepay:application", {}))
     secret = secrets.token_hex(32)
@@ -187,6 +200,7 @@ def test_a_supplied_secret_is_not_lost_with_its_setting(live: LiveStack) -> None
     assert "CIRCLE_ENTITY_SECRET=\n" in live.env_path.read_text()
 
 
+@pytest.mark.once_per_target
 def test_nine_redundant_indexes_are_reported_and_droppable(live: LiveStack) -> None:
     redundant = [finding for finding in live.fresh().outputs["findings"] if "redundant" in finding["problem"]]
     assert len(redundant) == 9

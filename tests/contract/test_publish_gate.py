@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.clones import Clone
 from tests.support.live import LiveStack
 
 
+@pytest.mark.once_per_target
 def test_a_failing_run_leaves_the_previous_env_file(live: LiveStack) -> None:
     """Each time something before the gate is broken and a new value waits to be published."""
     before = live.env_path.read_text()
@@ -31,6 +34,7 @@ def test_a_failing_run_leaves_the_previous_env_file(live: LiveStack) -> None:
     assert live.env_path.read_text() == before
 
 
+@pytest.mark.once_per_target
 def test_a_failed_check_of_the_verification_keeps_the_gate_shut(live: LiveStack) -> None:
     """A suite that expects what no `up` makes: the clone's own copy of the page of expectations is edited."""
     before = live.env_path.read_text()

@@ -30,7 +30,7 @@ def remote(workplace: Path, there: SshServer) -> Iterator[LiveStack]:
     """A stack on the engine that this machine only knows by ssh."""
     with standing(DOCKER, workplace) as clone:
         own = {**clone.config["circlepay:docker"], "host": there.url, "sshConfig": str(there.config)}
-        clone.configure(docker=own, postgres={"port": quiet_port()}, redis={"port": quiet_port()})
+        clone.configure(docker=own)
         clone.up().expect()
         yield LiveStack(clone)
 
