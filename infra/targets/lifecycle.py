@@ -262,19 +262,25 @@ class _Run:
         deadline = time.monotonic() + self.server.spec.start_timeout
         first = self._machine.process().identity
         while self._still_runs(first):
-            try:
-                version = self.server.ask(START_TIMEOUT).version
-            except CredentialsRefused:
-                if self._machine.check_start():
-                    raise
-                problem = "a leftover process of this server held the port"
-            except CirclePayError as error:
-                problem = error.cause
-            else:
+            version, problem = self._probed()
+            if version:
                 return version if self._still_runs(first) else ""
             self._still_patient(deadline, problem)
             time.sleep(POLL)
         return ""
+
+    def _probed(self) -> tuple[str, str]:
+        """The version, or why there is none. It is asked once it listens: before, another server could get its password."""
+        if not self._machine.is_listening():
+            return "", "it does not listen yet"
+        try:
+            return self.server.ask(START_TIMEOUT).version, ""
+        except CredentialsRefused:
+            if self._machine.check_start():
+                raise
+            return "", "a leftover process of this server held the port"
+        except CirclePayError as error:
+            return "", error.cause
 
     def _still_runs(self, identity: str) -> bool:
         process = self._machine.process()
@@ -297,6 +303,7 @@ class _Run:
         text = self._machine.last_lines(self.server.secrets)
         if not self._machine.process().running:
             self._machine.stop()
+            self._machine.check_start()  # raises where another program has taken its address meanwhile
         cause = f"it exited immediately; the end of its log:\n{text}"
         return TargetError(f"start {self._name}", self._machine.titles.place, cause, self._hint(text))
 

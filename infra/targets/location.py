@@ -39,6 +39,11 @@ class Location:
     names: Mapping[str, str] = field(default_factory=dict)
     limits: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def claimant(self) -> str:
+        """The server in a word that no other server has: who claims its port."""
+        return claimant(self.clone, self.stack, self.server)
+
     def endpoint(self) -> Endpoint:
         """Where this process reaches it. Raises TunnelError when there is no way to its machine."""
         return reach(self.host, self.port, self.via)
@@ -64,6 +69,11 @@ _JSON = {"project_root": "projectRoot"}
 
 def _plain(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else value
+
+
+def claimant(clone: str, stack: str, server: str) -> str:
+    """The server in a word that no other server has."""
+    return f"{clone}/{stack}/{server}"
 
 
 def placeholders_below(folder: Path, host: str, port: int) -> dict[str, str]:

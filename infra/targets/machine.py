@@ -182,8 +182,12 @@ class Machine(Protocol):
     def check_start(self) -> bool:
         """Whether the server may listen, or listens, at its address; False after a stray process of its own was ended there.
 
-        Raises TargetError when another program has the address, and when its programs cannot be run.
+        The address is then claimed for it, as far as this machine's ports are concerned. Raises TargetError when another
+        program has the address or claims it, and when its programs cannot be run.
         """
+
+    def is_listening(self) -> bool:
+        """Whether the running server has its address by now, and no other program; True where another cannot have it."""
 
     def initialize(self, once: Mapping[str, str], cancelled: threading.Event) -> Output:
         """Runs the spec's `initialize`; data appears whole or not at all. once: files (path -> content) that it finds."""

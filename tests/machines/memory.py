@@ -42,10 +42,8 @@ class MemoryMachine:
         }
 
     def data(self) -> DataKind:
-        is_there = any(path.startswith("data/") for path in self.entries)
-        return (
-            DataKind.UNFINISHED if "data.partial" in self.entries else DataKind.PRESENT if is_there else DataKind.ABSENT
-        )
+        kind = DataKind.PRESENT if any(path.startswith("data/") for path in self.entries) else DataKind.ABSENT
+        return DataKind.UNFINISHED if "data.partial" in self.entries else kind
 
     def text(self, path: str) -> str:
         return self.entries.get(path, ("", 0))[0] or ""
@@ -65,6 +63,8 @@ class MemoryMachine:
 
     def check_start(self) -> bool:
         return True
+
+    is_listening = check_start
 
     def initialize(self, once: Mapping[str, str], cancelled: threading.Event) -> Output:
         if self.spec.initialize[-1] == "fails":

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra.changes import Change
-from infra.targets import lifecycle
+from infra.targets import lifecycle, ports
 from infra.targets import server as servers
 from infra.targets.processes import placement, process_records, programs, system_user
 from infra.targets.processes.machine import ProcessMachine
@@ -126,6 +126,7 @@ class Stage:
     ) -> subprocess.Popen[bytes]:
         """The same apply in a process of its own, which can be killed. Its output is dropped."""
         location = self.server(place, spec, secrets, binaries).machine.location
+        ports.release(location.claimant)  # by this process, so that the other can claim it
         request = {"spec": spec.to_json(), "location": location.to_json(), "secrets": dict(secrets)}
         child = subprocess.Popen(
             [sys.executable, "-m", "tests.support.apply_in_child"],

@@ -10,7 +10,7 @@ from infra.paths import PROJECT_ROOT
 from infra.provider.handler import Converged, Handler, Observed, Operation, Property, Values
 from infra.targets import clones
 from infra.targets import target as targets
-from infra.targets.location import Location
+from infra.targets.location import Location, claimant
 from infra.targets.ports import PortRequest
 from infra.targets.target import Claim
 from infra.tunnels import is_remote
@@ -40,7 +40,7 @@ class ServerLocation(Handler):
     }
 
     def identity(self, inputs: Values) -> str:
-        return f"{inputs['cloneId']}/{inputs['stack']}/{inputs['server']}"
+        return claimant(inputs["cloneId"], inputs["stack"], inputs["server"])
 
     def modules(self, values: Values) -> Iterable[str]:
         return targets.load(values["target"]).libraries
@@ -113,6 +113,7 @@ def _claim(inputs: Values) -> Claim:
         inputs["host"],
         inputs.get("requestedPort"),
         int(inputs["documentedPort"]),
+        claimant(inputs["cloneId"], inputs["stack"], inputs["server"]),
         local=not is_remote(str(options.get("engine", ""))),
     )
     return Claim(inputs["cloneId"], inputs["stack"], inputs["projectRoot"], request, inputs["secretsId"], options)

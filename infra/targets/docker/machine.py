@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra.changes import Change
 from infra.errors import TargetError
+from infra.targets import ports
 from infra.targets.docker import archives, engine, one_shot
 from infra.targets.docker.container_location import FILE_FOLDERS, FILES_ROOT, ContainerLocation, argv
 from infra.targets.docker.limits import Limits
@@ -230,6 +231,15 @@ class ContainerMachine:
     def check_start(self) -> bool:
         """There is a container. The engine refuses an address that is taken, and names it."""
         inspected_or_refused(self.api, self.container.container, f"start {self.spec.name}")
+        where = self.location
+        if not where.via and not ports.claim(where.claimant, where.host, where.port):
+            hint = f"wait for that run and run `up` again, or set circlepay:{self.spec.name}.port to another port"
+            address = where.names["published"]
+            raise TargetError(f"start {self.spec.name}", address, ports.unavailable(where.host, where.port), hint)
+        return True
+
+    def is_listening(self) -> bool:
+        """The engine has taken the address before it starts the container."""
         return True
 
     def initialize(self, once: Mapping[str, str], cancelled: threading.Event) -> Output:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infra.errors import CirclePayError, TargetError
+from infra.targets import ports
 from infra.targets.docker import ownership
 from infra.targets.docker.container_location import FIXED, placeholders
 from infra.targets.location import Location
@@ -87,6 +88,7 @@ class DockerTarget:
         what = f"remove the location of {location.server}"
         with connected(location.names["engine"], what, location.names["container"]) as api:
             reservations.release(api, location.server, mark)
+        ports.release(location.claimant)
 
     def describe(self, location: Location) -> tuple[str, str]:
         """The container, and the machine it is on where that is another one; the data's volume."""

@@ -35,7 +35,7 @@ from infra.targets.machine import (
     Titles,
 )
 from infra.targets.processes import launch as launcher
-from infra.targets.processes import process_records, programs
+from infra.targets.processes import placement, process_records, programs
 from infra.targets.processes.logs import newest_log
 from infra.targets.processes.placement import LOCK_TIMEOUT, Placement
 from infra.targets.processes.process_records import ProcessRecord
@@ -196,20 +196,32 @@ class ProcessMachine:
         record = process_records.read(self.placement.record)
         own = record if record is not None and record.alive else None
         host, port = self.placement.host, self.placement.port
-        if (own is None or own.endpoint != self._where) and ports.is_free(host, port):
+        claimed = ports.claim(self.location.claimant, host, port)  # also for the moment in which a server is restarted
+        started = own is not None and own.endpoint == self._where
+        if claimed and not started and ports.is_free(host, port):
             return True
         found = ports.listener(port)
-        if own is not None and (found.pid == own.pid or (found.pid is None and own.endpoint == self._where)):
+        if own is not None and claimed and (found.pid == own.pid or (found.pid is None and started)):
             return True
         if found.pid is not None and self._is_this_server(found.pid):
             self._end(found.pid)
             return False
-        raise TargetError(
-            f"start {self.spec.name}",
-            self._where,
-            f"this port is taken by {found}",
-            f"stop that process, or set circlepay:{self.spec.name}.port to another port",
-        )
+        raise self._port_is_lost()
+
+    def _port_is_lost(self) -> TargetError:
+        setting = f"circlepay:{self.spec.name}.port"
+        hint = f"stop that process, or set {setting} to another port"
+        if not placement.has_listened(self.placement.folder):
+            hint += f"; where {setting} is not set, the next `up` takes another port by itself"
+        cause = ports.unavailable(self.placement.host, self.placement.port)
+        return TargetError(f"start {self.spec.name}", self._where, cause, hint)
+
+    def is_listening(self) -> bool:
+        record = process_records.read(self.placement.record)
+        if record is None or not ports.listens(record.pid, self.placement.port):
+            return False
+        placement.note_listening(self.placement.folder)
+        return True
 
     @property
     def _where(self) -> str:

@@ -16,12 +16,15 @@ from infra.targets import clones, owned_files, ports
 from infra.targets import data_root as data_roots
 from infra.targets.data_root import MARK, SHARED_FOLDER_MODE
 from infra.targets.filesystem_errors import explained
+from infra.targets.location import claimant
 from infra.targets.locks import exclusive
 from infra.targets.machine import APPLIED_FILE, FOLDER_MODE
 from infra.targets.ports import PortRequest
 from infra.targets.processes import process_records
 from infra.targets.processes.system_user import Account, account, ensure, refused_folder
 
+UNHEARD = "never-listened"
+"""File in the folder of a server that has not listened on its port yet."""
 CONFUSING = '*?[]{}"\\$`'
 """Characters that no path of a server may have."""
 LOCK_TIMEOUT = 150.0
@@ -109,7 +112,9 @@ def place(
             kept = found.port if found is not None else None
             if kept is not None and _is_lost(folder, host, kept, requested_port):
                 kept = None
-            request = PortRequest(spec_name, host, requested_port, documented_port)
+            request = PortRequest(
+                spec_name, host, requested_port, documented_port, claimant(clone_id, stack, spec_name)
+            )
             mark = replace(wanted, port=ports.choose(request, kept, _reserved(folder)))
             if found is None:
                 _make_folder(operation, folder, mark)
@@ -132,9 +137,17 @@ def wants_another_port(placement: Placement) -> bool:
     return _is_lost(placement.folder, placement.host, placement.port, None)
 
 
-def _has_run(folder: Path) -> bool:
-    """What a server has read is recorded before its first start; earlier releases recorded its spec after that."""
-    return any((folder / name).exists() for name in (APPLIED_FILE, "run/spec.json"))
+def has_listened(folder: Path) -> bool:
+    """Whether the server ever had its port, so that clients may know it. Folders of earlier releases tell by other files."""
+    record = process_records.read(folder / "run" / "process.json")
+    if record is not None and record.alive:
+        return True
+    return not (folder / UNHEARD).exists() and any((folder / name).exists() for name in (APPLIED_FILE, "run/spec.json"))
+
+
+def note_listening(folder: Path) -> None:
+    """Its port is the server's from now on, whoever takes it while the server is down."""
+    (folder / UNHEARD).unlink(missing_ok=True)
 
 
 def remove(folder: Path) -> None:
@@ -243,7 +256,7 @@ def _refuse_foreign(operation: str, folder: Path, found: Mark, wanted: Mark) -> 
 
 def _is_lost(folder: Path, host: str, kept: int, requested: int | None) -> bool:
     """The port was not requested, the server never ran on it, and another program has it now."""
-    return requested is None and not _has_run(folder) and not ports.is_free(host, kept)
+    return requested is None and not has_listened(folder) and not ports.is_free(host, kept)
 
 
 def _reserved(own: Path) -> dict[int, str]:
@@ -273,6 +286,7 @@ def _make_folder(operation: str, folder: Path, mark: Mark) -> None:
         owned_files.make_folder(temporary, me, mode)
         try:
             owned_files.write(temporary / MARK, mark.to_text(), me)
+            owned_files.write(temporary / UNHEARD, "", me)
             temporary.rename(folder)
         except OSError:
             shutil.rmtree(temporary, ignore_errors=True)

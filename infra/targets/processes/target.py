@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infra import files
-from infra.targets import data_root
+from infra.targets import data_root, ports
 from infra.targets.location import Location, placeholders_below
 from infra.targets.processes import placement
 from infra.targets.processes.logs import FileLog
@@ -75,6 +75,7 @@ class ProcessesTarget:
     def release(self, location: Location) -> None:
         """Deletes the folder with its data."""
         placement.remove(Path(location.names["folder"]))
+        ports.release(location.claimant)
 
     def describe(self, location: Location) -> tuple[str, str]:
         """Nothing but its process, and the data's folder."""

@@ -1,14 +1,109 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
 from infra.errors import TargetError
 from infra.targets import ports
 from infra.targets.ports import PortRequest
+from tests.support.placements import AS_ROOT, PROJECT
 from tests.support.quiet_ports import quiet_port
+
+CHOOSER = """
+import os, socket, sys
+from infra.errors import TargetError
+from infra.targets import ports
+user, requested, documented = [int(word) for word in sys.argv[1:]]
+socket.getaddrinfo("127.0.0.1", 1)  # loads what that user may not read
+if user:
+    os.setgroups([]); os.setgid(user); os.setuid(user)
+request = ports.PortRequest("third", "127.0.0.1", requested or None, documented, str(os.getpid()))
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    print(ports.choose(request, None, {}), flush=True)
+except TargetError as error:
+    print(error.cause, flush=True)
+sys.stdin.readline()
+"""
+USERS = (0, 65534, 65533, 65532) if AS_ROOT else (0, 0, 0, 0)
+"""Ids of users; 0: the one who runs the tests."""
+
+
+@contextmanager
+def chooser(user: int, documented: int, requested: int = 0) -> Iterator[subprocess.Popen[str]]:
+    """A run of that user, about to choose: each line it is given lets it go on."""
+    argv = [sys.executable, "-c", CHOOSER, *map(str, (user, requested, documented))]
+    with subprocess.Popen(argv, cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        try:
+            assert said(child) == "ready"
+            yield child
+        finally:
+            child.kill()
+
+
+def said(child: subprocess.Popen[str]) -> str:
+    assert child.stdout is not None
+    return child.stdout.readline().strip()
+
+
+def go_on(child: subprocess.Popen[str]) -> None:
+    assert child.stdin is not None
+    child.stdin.write("\n")
+    child.stdin.flush()
+
+
+@pytest.mark.parametrize("number", [2, 4])
+def test_users_that_choose_at_the_same_moment_get_different_ports(number: int) -> None:
+    with ExitStack() as stack:
+        documented = quiet_port()
+        children = [stack.enter_context(chooser(user, documented)) for user in USERS[:number]]
+        for child in children:
+            go_on(child)
+        chosen = [int(said(child)) for child in children]
+    assert len(set(chosen)) == number
+    assert all(documented <= port < documented + 50 for port in chosen)
+
+
+def test_a_port_that_another_run_has_claimed_is_said_so_and_free_once_that_is_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ports, "CLAIM_SECONDS", 0.1)
+    port = quiet_port()
+    with chooser(USERS[1], 7007, requested=port) as other:
+        go_on(other)
+        assert said(other) == str(port)
+        assert ports.is_free("127.0.0.1", port), "the server itself can still take it"
+        with chooser(USERS[2], 7007, requested=port) as third:
+            go_on(third)
+            assert said(third) == ports.CLAIMED
+        assert not ports.claim("own", "127.0.0.1", port)
+        os.kill(other.pid, signal.SIGKILL)
+        other.wait()
+    assert ports.claim("own", "127.0.0.1", port)
+    ports.release("own")
+
+
+def test_one_claim_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "CLAIM_SECONDS", 0)
+    first, second = quiet_port(), quiet_port()
+    assert ports.claim("one", "localhost", first, 0)
+    assert ports.claim("one", "localhost", first, 0)
+    assert not ports.claim("other", "127.0.0.1", first, 0)
+    assert ports.claim("one", "127.0.0.1", second, 0)
+    assert ports.claim("other", "0.0.0.0", first, 0)
+    assert not ports.claim("third", "127.0.0.1", first, 0)
+    for claimant in ("one", "other"):
+        ports.release(claimant)
+    assert ports.claim("third", "127.0.0.1", first, 0)
+    ports.release("third")
 
 
 def test_a_port_is_taken_while_somebody_listens_on_this_or_on_every_address() -> None:
@@ -42,7 +137,7 @@ def choose(
     *,
     local: bool = True,
 ) -> int:
-    request = PortRequest("third", "127.0.0.1", requested, documented, local=local)
+    request = PortRequest("third", "127.0.0.1", requested, documented, "the test's", local=local)
     return ports.choose(request, kept, taken or {})
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from infra.errors import TargetError
+from infra.targets import ports
 from infra.targets.docker import networks, ownership, reservations
 from infra.targets.docker.ownership import Names
 from infra.targets.ports import PortRequest
@@ -65,7 +66,7 @@ def test_data_made_with_other_secrets_is_refused(stage: Stage) -> None:
 def reserve(
     stage: Stage, requested: int | None, documented: int, kept: int | None = None, *, server: str = "third"
 ) -> int:
-    request = PortRequest(server, "127.0.0.1", requested, documented)
+    request = PortRequest(server, "127.0.0.1", requested, documented, f"{stage.location.clone} {server}")
     return reservations.reserve(stage.api, stage.parts.container, request, stage.parts.labels, kept)
 
 
@@ -97,6 +98,7 @@ def test_a_port_that_another_stack_reserved_is_that_stacks(stage: Stage, elsewhe
             reserve(stage, port, 7007)
     finally:
         reservations.release(stage.api, "third", elsewhere.parts.labels)
+        ports.release(f"{elsewhere.location.clone} third")
     assert reserve(stage, port, 7007) == port
 
 
@@ -117,7 +119,7 @@ def test_a_port_of_a_container_that_does_not_run_is_taken_but_for_its_own_server
     assert reserve(stage, None, port) > port
     with pytest.raises(TargetError, match=f"taken by container {name}"):
         reserve(stage, port, 7007)
-    request = PortRequest("fourth", "127.0.0.1", None, 7007)
+    request = PortRequest("fourth", "127.0.0.1", None, 7007, f"{stage.location.clone} fourth")
     assert reservations.reserve(stage.api, name, request, stage.parts.labels, None) == port
 
 

@@ -19,8 +19,8 @@ from infra.changes import Effect
 from infra.endpoint import Endpoint
 from infra.errors import TargetError
 from infra.targets.machine import APPLIED_FILE
-from infra.targets.processes import process_records
-from infra.targets.processes.machine import ENVIRONMENT, RELOAD_PENDING
+from infra.targets.processes import placement, process_records
+from infra.targets.processes.machine import ENVIRONMENT, RELOAD_PENDING, ProcessMachine
 from infra.targets.processes.placement import Placement
 from infra.targets.spec import ServerSpec
 from tests.support.dummy_product import SECRETS, ask, spec
@@ -87,6 +87,43 @@ def test_a_server_outlives_the_process_that_started_it_and_holds_none_of_its_out
     assert child.returncode == 0, output
     assert said(place)[0] == "OK"
     assert stage.apply(place, declared, SECRETS) == []
+
+
+# --- a port that is lost
+
+
+def test_a_port_lost_at_the_last_moment_is_said_so_and_gets_no_password(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declared = spec()
+    place = stage.place(declared)
+    start = ProcessMachine.start
+    with socket.socket() as other:
+        other.settimeout(0.1)
+
+        def lose(machine: ProcessMachine) -> None:
+            other.bind((place.host, place.port))
+            other.listen()
+            start(machine)
+
+        monkeypatch.setattr(ProcessMachine, "start", lose)
+        with pytest.raises(TargetError, match=f"this port is taken by pid {os.getpid()} ") as caught:
+            stage.apply(place, declared, SECRETS)
+        assert "the next `up` takes another port by itself" in caught.value.hint
+        with pytest.raises(TimeoutError):
+            other.accept()
+        assert placement.wants_another_port(place)
+        moved = stage.place(declared)
+        assert moved.port != place.port
+        monkeypatch.undo()
+        stage.apply(moved, declared, SECRETS)
+    stage.stop(moved, declared)
+    with (
+        socket.create_server((moved.host, moved.port)),
+        pytest.raises(TargetError, match="this port is taken") as caught,
+    ):
+        stage.apply(moved, declared, SECRETS)
+    assert "the next `up`" not in caught.value.hint, "clients know it by now"
 
 
 # --- drift

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from infra.errors import TargetError
-from infra.targets import data_root
+from infra.targets import data_root, ports
 from infra.targets.data_root import MARK
+from infra.targets.location import claimant
 from infra.targets.processes import placement
-from infra.targets.processes.placement import Mark
+from infra.targets.processes.placement import UNHEARD, Mark
 from tests.support.dummy_product import SECRETS, spec
 from tests.support.placements import AS_ROOT, PROJECT, Stage, kill_server, open_folder, staged
 
@@ -72,6 +73,7 @@ def test_a_port_somebody_took_before_the_server_ever_ran_is_given_up(stage: Stag
 def test_a_server_of_the_earlier_release_has_run_too(stage: Stage) -> None:
     """It left its spec where this one leaves its note."""
     place = stage.place(spec())
+    (place.folder / UNHEARD).unlink()
     place.sub("run").mkdir()
     (place.sub("run") / "spec.json").touch()
     with socket.create_server(("127.0.0.1", place.port)):
@@ -134,6 +136,7 @@ def test_the_port_of_a_clone_that_was_deleted_is_free_again(stage: Stage, tmp_pa
     clone.mkdir()
     gone = stage.place(spec(), clone="9876543210", project_root=clone)
     clone.rmdir()
+    ports.release(claimant("9876543210", "local", "dummy"))  # its run has ended
     assert stage.place(spec()).port == gone.port
 
 
