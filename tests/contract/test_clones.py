@@ -5,23 +5,30 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.contract.conftest import TARGETS, standing, unset_ports
+from tests.contract.conftest import DOCKER, WHEELS, standing, unset_ports
 from tests.support.clones import Clone
 from tests.support.live import LiveStack
 from tests.support.quiet_ports import quiet_port
 
+PAIRS = ((WHEELS, WHEELS), (DOCKER, DOCKER), (WHEELS, DOCKER))
 
-@pytest.fixture(params=TARGETS, ids=lambda case: case.name)
+
+@pytest.fixture(params=PAIRS, ids=lambda pair: " and ".join(case.name for case in pair))
 def two_clones(request: pytest.FixtureRequest, workplace: Path) -> Iterator[tuple[Clone, Clone]]:
-    """Two clones whose stacks share a machine, and a data root or an engine."""
-    with standing(request.param, workplace) as one, standing(request.param, workplace) as other:
-        for clone in (one, other):
+    """Two clones whose stacks share a machine, at most an engine, and no data root."""
+    with ExitStack() as stack:
+        made = [stack.enter_context(standing(case, workplace)) for case in request.param]
+        for clone in made:
+            root = workplace / f"data-of-{clone.root.name}"
+            root.mkdir(mode=0o755)
             unset_ports(clone)
-        yield one, other
+            clone.configure(processes={"dataDirectory": str(root)})
+        yield made[0], made[1]
 
 
 def test_two_clones_brought_up_at_once_do_not_collide(two_clones: tuple[Clone, Clone]) -> None:
