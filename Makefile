@@ -48,7 +48,7 @@ purge:
 test: lint
 ifeq ($(PYTEST),)
 	$(IN_ENVIRONMENT) pytest tests/unit tests/machines --numprocesses 2 --dist loadfile
-	$(IN_ENVIRONMENT) pytest tests/contract --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	$(IN_ENVIRONMENT) pytest tests/contract --numprocesses 2 --dist loadscope --no-loadscope-reorder
 else
 	$(IN_ENVIRONMENT) pytest $(PYTEST)
 endif

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from xdist.scheduler import LoadScopeScheduling
 
 from infra.targets.clones import clone_id
 from tests.images import references as test_images
@@ -83,11 +84,11 @@ CASES = (
 TARGETS = (WHEELS, DOCKER)
 """One case of each target, for tests that bring up stacks of their own."""
 LONG = ("test_killed_up", "test_upgrade", "test_secrets")
-"""Modules whose stacks take longer than others, those of the cases aside."""
+"""Modules whose stacks take longer than others, those of the cases aside, and are shared within the module."""
 
 
-OF_ONE_TEST = frozenset({"clone", "clone_on_wheels", "two_clones", "another"})
-"""Fixtures that bring up a stack for a single test. Other stacks are shared, so their tests must run in one process."""
+ALONE = "own-"
+"""Begins the id of a stack that is brought up for a single test. Others are shared, so their tests run in one process."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -97,14 +98,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
-    """Each promise where it applies; with several processes the tests of one stack in one of them, the longest first."""
-    own = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
+    """Each promise where it applies, and what takes long first."""
+    own = {item for item in items if item.path.is_relative_to(Path(__file__).parent)}
     items[:] = [item for item in items if item not in own or _applies(item)]
-    for item in own:
-        if group := _group(item):
-            item.add_marker(pytest.mark.xdist_group(group))
     yield
-    items.sort(key=_turn)  # stable: of one stack they keep their order
+    items.sort(key=lambda item: _turn(item) if item in own else 0)  # stable: of one stack they keep their order
 
 
 def _applies(item: pytest.Item) -> bool:
@@ -120,23 +118,28 @@ def _cases(item: pytest.Item) -> list[Case]:
     return [value for value in parameters.params.values() if isinstance(value, Case)] if parameters else []
 
 
-def _fixtures(item: pytest.Item) -> set[str]:
-    return set(getattr(item, "fixturenames", ()))
-
-
-def _group(item: pytest.Item) -> str:
-    """The tests that share a stack with this one; empty where it has one of its own."""
-    if _fixtures(item) & OF_ONE_TEST:
-        return ""
-    where = [] if "live" in _fixtures(item) else [item.path.stem]
-    return " ".join([*where, *(case.name for case in _cases(item))])
-
-
 def _turn(item: pytest.Item) -> int:
     """What takes long begins first, so that no process goes on alone for long."""
-    if "live" in _fixtures(item):
+    if "live" in getattr(item, "fixturenames", ()):
         return 0 if _cases(item)[0] in TARGETS else 1
     return 2 if item.path.stem in LONG else 3
+
+
+class _Stacks(LoadScopeScheduling):  # type: ignore[misc]
+    """Hands out tests by the stack they share; pytest-xdist's own groups are lost with this version of pytest."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module, _, parameters = nodeid.partition("[")
+        module = module.partition("::")[0]
+        case = next((case.name for case in CASES if case.name in parameters), "")
+        if ALONE in parameters:
+            return nodeid
+        return case if case and Path(module).stem not in LONG else f"{module} {case}"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    """`--dist loadscope`: one scope for each stack."""
+    return _Stacks(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -198,7 +201,7 @@ def live(request: pytest.FixtureRequest, workplace: Path) -> Iterator[LiveStack]
         yield LiveStack(clone)
 
 
-@pytest.fixture(params=TARGETS, ids=lambda case: case.name)
+@pytest.fixture(params=TARGETS, ids=lambda case: f"{ALONE}{case.name}")
 def clone(request: pytest.FixtureRequest, workplace: Path) -> Iterator[Clone]:
     """A clone of its own for one test, not up yet."""
     with standing(request.param, workplace) as made:

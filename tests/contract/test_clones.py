@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.conftest import DOCKER, WHEELS, standing, unset_ports
+from tests.contract.conftest import ALONE, DOCKER, WHEELS, standing, unset_ports
 from tests.support.clones import Clone
 from tests.support.live import LiveStack
 from tests.support.quiet_ports import quiet_port
@@ -18,7 +18,7 @@ from tests.support.quiet_ports import quiet_port
 PAIRS = ((WHEELS, WHEELS), (DOCKER, DOCKER), (WHEELS, DOCKER))
 
 
-@pytest.fixture(params=PAIRS, ids=lambda pair: " and ".join(case.name for case in pair))
+@pytest.fixture(params=PAIRS, ids=lambda pair: ALONE + " and ".join(case.name for case in pair))
 def two_clones(request: pytest.FixtureRequest, workplace: Path) -> Iterator[tuple[Clone, Clone]]:
     """Two clones whose stacks share a machine, at most an engine, and no data root."""
     with ExitStack() as stack:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from infra.operations.state_file import deployment
-from tests.contract.conftest import TARGETS, Case, left_behind, standing, up_on_quiet_ports
+from tests.contract.conftest import ALONE, TARGETS, Case, left_behind, standing, up_on_quiet_ports
 from tests.support.clones import Clone, Run
 from tests.support.last_release import RESOURCE_TYPES, put_last_release, upgrade
 from tests.support.live import SERVERS, LiveStack
@@ -100,7 +100,7 @@ def up_again(not_up_yet: Upgraded) -> Upgraded:
     return not_up_yet
 
 
-@pytest.fixture(params=TARGETS, ids=lambda case: case.name)
+@pytest.fixture(params=TARGETS, ids=lambda case: f"{ALONE}{case.name}")
 def another(request: pytest.FixtureRequest, workplace: Path) -> Iterator[Upgraded]:
     """One for a single test, before any `up`."""
     with _upgraded(request.param, workplace) as stack:
