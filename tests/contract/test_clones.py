@@ -24,7 +24,7 @@ def two_clones(request: pytest.FixtureRequest, workplace: Path) -> Iterator[tupl
     with ExitStack() as stack:
         made = [stack.enter_context(standing(case, workplace)) for case in request.param]
         for clone in made:
-            root = workplace / f"data-of-{clone.root.name}"
+            root = workplace / f"data-of-{clone.root.name[-6:]}"
             root.mkdir(mode=0o755)
             unset_ports(clone)
             clone.configure(processes={"dataDirectory": str(root)})
