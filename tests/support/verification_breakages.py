@@ -18,6 +18,8 @@ from tests.support.verification_breakage import (
 from tests.support.verification_object_breakages import OBJECTS, PRIVILEGES
 from tests.support.verification_stack import Stack
 
+OVERRIDDEN = "server settings: nothing overridden"
+
 
 def redis_as_root(stack: Stack) -> None:
     """Start Redis without dropping privileges."""
@@ -44,11 +46,14 @@ SERVERS = [
             "off",
             f"server settings: durability {setting}",
             f"server settings: durability for the application {setting}",
+            OVERRIDDEN,
         )
         for setting in ("fsync", "full_page_writes", "synchronous_commit")
     ),
-    by_system_setting("log_min_duration_statement", "0", "server settings: declared log_min_duration_statement"),
-    by_system_setting("max_connections", "60", "server settings: nothing waits for a restart"),
+    by_system_setting(
+        "log_min_duration_statement", "0", "server settings: declared log_min_duration_statement", OVERRIDDEN
+    ),
+    by_system_setting("max_connections", "60", "server settings: nothing waits for a restart", OVERRIDDEN),
     by_system_setting("password_encryption", "md5", "server settings: password encryption"),
     by_sql(
         "a role has an MD5 verifier",
