@@ -62,6 +62,8 @@ class Suite:
 
 
 SUITE = pytest.StashKey[Suite]()
+LOCK_NOT_AVAILABLE = "55P03"
+"""SQLSTATE of what has waited for a lock in vain."""
 
 
 def _shared_machine_server(item: pytest.Item) -> str:
@@ -76,7 +78,12 @@ def _message(error: BaseException) -> str:
     if isinstance(error, MismatchError):
         return str(error)
     observed = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"expected: the check runs without an error\nobserved: {observed}\n-> check that the server is up: `circlepay status`"
+    hint = "check that the server is up: `circlepay status`"
+    if getattr(error, "sqlstate", "") == LOCK_NOT_AVAILABLE:
+        hint = (
+            "another session holds a lock, which `circlepay monitor` shows: let it finish, or end it, then verify again"
+        )
+    return f"expected: the check runs without an error\nobserved: {observed}\n-> {hint}"
 
 
 def _check(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[None]) -> dict[str, Any]:
