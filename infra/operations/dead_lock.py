@@ -59,7 +59,10 @@ def is_dead(lock: Lock) -> bool:
     import psutil  # late: hardly any run finds a lock
 
     try:
-        started = psutil.Process(lock.pid).create_time()
+        process = psutil.Process(lock.pid)
+        if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+            return True  # it ended, and its parent has not asked for its exit code yet
+        started = process.create_time()
     except psutil.NoSuchProcess:
         return True
     except psutil.AccessDenied:

@@ -27,7 +27,7 @@ def cause(error: OSError) -> str:
     """The reason in words; of our own errors their own."""
     if isinstance(error, IrregularFileError):
         return str(error.strerror)
-    return os.strerror(error.errno or 0).lower()
+    return os.strerror(error.errno).lower() if error.errno else str(error)
 
 
 def hint(number: int | None, path: Path) -> str:

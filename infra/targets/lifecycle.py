@@ -149,6 +149,8 @@ class _Run:
             self.check()
         if process.adjustments:
             self._machine.adjust()
+        if self.facts.halted:
+            self._machine.resume()
         recorded = self._write(plan)
         if plan.restart:
             self.stop()
@@ -191,6 +193,8 @@ class _Run:
         """Ends the server, if it runs."""
         if self.facts.process.running:
             self.progress(f"stopping {self._name}")
+            if self._machine.halted():
+                self._machine.resume()  # else it would not hear that it is to stop
         self._machine.stop()
 
     def _initialize(self) -> None:

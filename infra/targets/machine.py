@@ -176,6 +176,12 @@ class Machine(Protocol):
     def write(self, files: Mapping[str, str], *, folders: Iterable[str] = (), remove: Iterable[str] = ()) -> None:
         """Puts files (path -> content) in place, for the server's user only, and gives these folders their owner and mode."""
 
+    def halted(self) -> bool:
+        """Whether the running server was stopped by a signal (SIGSTOP) and waits to be continued."""
+
+    def resume(self) -> None:
+        """Lets a halted server go on."""
+
     def adjust(self) -> None:
         """Makes the changes that the process's `adjustments` name."""
 

@@ -36,7 +36,7 @@ class Facts:
     """What is there. files: path below the place -> state. version: what the server answered, or empty.
 
     problem: why it did not answer. refused: it answered, and did not accept its credentials. reload, restart: what is in
-    force, by its own answer, and not what its files say; see Answer.
+    force, by its own answer, and not what its files say; see Answer. halted: it was stopped by a signal.
     """
 
     files: Mapping[str, FileState] = field(default_factory=dict)
@@ -47,6 +47,7 @@ class Facts:
     refused: bool = False
     reload: str = ""
     restart: str = ""
+    halted: bool = False
 
     @property
     def has_data(self) -> bool:
@@ -100,7 +101,10 @@ def read(server: Server) -> Facts:
     try:
         return replace(facts, problem="", **server.ask(READ_TIMEOUT)._asdict())
     except CirclePayError as error:
-        return replace(facts, problem=error.cause, refused=isinstance(error, CredentialsRefused))
+        if isinstance(error, CredentialsRefused):
+            return replace(facts, problem=error.cause, refused=True)
+        halted = machine.halted()
+        return replace(facts, problem="it was stopped by a signal" if halted else error.cause, halted=halted)
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,8 @@ def plan(facts: Facts, server: Server) -> Plan:
     ]
     written = created if not facts.has_data else repairs
     adjusted = process.adjustments if process.running else ()  # of one that never ran they are part of its start
+    if facts.halted:
+        adjusted = (*adjusted, Change(f"server {spec.name}", "continue", "it was stopped by a signal"))
     return Plan(
         [*adjusted, *written, *_process_changes(facts, server, restart, reload=reload, written=written)],
         folders=tuple(folders),
@@ -196,7 +202,7 @@ def _process_changes(
     if reload and not any(change.effect is Effect.RELOAD for change in written):
         reason = facts.reload or "its files changed since it read them"
         return [Change(subject, "reload", reason, effect=Effect.RELOAD)]
-    if not reload and not facts.version and not facts.process.suspended:
+    if not reload and not facts.version and not facts.process.suspended and not facts.halted:
         return [Change(subject, "await", f"it runs, but does not answer yet: {facts.problem}")]
     return []
 

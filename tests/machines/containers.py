@@ -118,6 +118,11 @@ class ContainerStage(Stage):
     def kill(self) -> None:
         engine.ServerContainer(self.container.container, self.location.port, self.container.data_volume).kill()
 
+    def halt(self) -> None:
+        found = engine.ServerContainer(self.container.container, self.location.port, self.container.data_volume).process
+        for each in (*found.children(recursive=True), found):
+            each.suspend()
+
     def loaded(self) -> str:
         text = archives.read_text(self.api, self.container.container, f"{self.container.data}/loaded") or ""
         return text.partition("\n")[0]

@@ -27,6 +27,7 @@ class MemoryMachine:
     loaded: str = ""
     password: str = ""
     starts: int = 0
+    paused: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
     titles, programs_folder = machine.Titles("the place", "the data", "this program", "a setting", "the log", "see"), ""
 
@@ -53,11 +54,18 @@ class MemoryMachine:
 
     def process(self) -> ProcessState:
         applied = machine.Applied.from_text(self.text(machine.APPLIED_FILE)) or machine.Applied()
-        return ProcessState(self.location.port in LISTENING, identity=str(self.starts), applied=applied)
+        return ProcessState(self.paused or self.location.port in LISTENING, identity=str(self.starts), applied=applied)
 
     def write(self, files: Mapping[str, str], *, folders: Iterable[str] = (), remove: Iterable[str] = ()) -> None:
         self.entries |= {path: (text, 0o600) for path, text in files.items()} | dict.fromkeys(folders, (None, 0o700))
         self.entries = {path: entry for path, entry in self.entries.items() if path not in remove}
+
+    def halted(self) -> bool:
+        return self.paused
+
+    def resume(self) -> None:
+        self.paused = False
+        LISTENING[self.location.port] = self.password
 
     def adjust(self) -> None: ...
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
+import signal
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -71,6 +73,10 @@ class Stage(ServerVerbs):
     @abstractmethod
     def kill(self) -> None:
         """Ends the server without warning."""
+
+    @abstractmethod
+    def halt(self) -> None:
+        """Stops it with the signal that nothing can ignore, and that leaves it there."""
 
     @abstractmethod
     def loaded(self) -> str:
@@ -145,6 +151,10 @@ class MemoryStage(DummyStage):
     def kill(self) -> None:
         LISTENING.pop(self.made.location.port)
 
+    def halt(self) -> None:
+        self.made.paused = True
+        LISTENING.pop(self.made.location.port)
+
     def loaded(self) -> str:
         return dummy_product.greeting_of(self.made.loaded)
 
@@ -185,6 +195,9 @@ class ProcessStage(DummyStage):
 
     def kill(self) -> None:
         placements.kill_server(self.place)
+
+    def halt(self) -> None:
+        os.kill(int(self.process()), signal.SIGSTOP)
 
     def loaded(self) -> str:
         return dummy_product.ask(Endpoint(self.place.host, self.place.port), SECRETS["password"]).split()[2]

@@ -98,6 +98,24 @@ def test_a_killed_server_comes_back(stage: Stage) -> None:
     assert stage.plan() == []
 
 
+@pytest.mark.parametrize("act", [Stage.apply, Stage.stop])
+def test_a_server_that_was_stopped_by_a_signal_goes_on_and_can_be_stopped(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, act: Callable[[Stage], object]
+) -> None:
+    monkeypatch.setattr("infra.targets.server.READ_TIMEOUT", 0.3)
+    stage.apply()
+    process = stage.process()
+    stage.halt()
+    facts = stage.facts()
+    assert (facts.process.running, facts.version, facts.problem) == (True, "", "it was stopped by a signal")
+    assert actions(stage.plan()) == [("continue", subject(stage))]
+    act(stage)
+    assert stage.facts().process.running == (act is Stage.apply)
+    stage.apply()
+    assert stage.plan() == []
+    assert (stage.process() == process) == (act is Stage.apply)
+
+
 def test_a_stopped_server_that_never_was_is_nothing(stage: Stage) -> None:
     stage.stop()
     assert not stage.facts().process.running

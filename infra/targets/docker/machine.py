@@ -177,6 +177,20 @@ class ContainerMachine:
         if found["State"]["Status"] == PAUSED:
             yield Change(title, "unpause", "it is paused")
 
+    def halted(self) -> bool:
+        """By the engine's own look at its processes; an engine that cannot tell says no."""
+        from docker.errors import APIError
+
+        try:
+            shown = self.api.top(self.container.container, "-o pid,stat")
+        except APIError:
+            return False
+        return any(str(row[1]).startswith("T") for row in shown["Processes"])
+
+    def resume(self) -> None:
+        """From inside, as for a reload."""
+        self._run_inside("kill -CONT 1; kill -CONT -1")
+
     def adjust(self) -> None:
         found = inspected(self.api, self.container.container)
         actions = {change.action for change in self._adjustments(found)} if found else set()
@@ -339,13 +353,15 @@ class ContainerMachine:
         """From inside: after a signal through the engine's own kill, the engine takes the container for one that was stopped,
         and does not start it again after a crash.
         """
-        signal = self.spec.reload_signal.removeprefix("SIG")
+        self._run_inside(f"kill -{self.spec.reload_signal.removeprefix('SIG')} 1")
+
+    def _run_inside(self, script: str) -> None:
         name = self.container.container
-        made = self.api.exec_create(name, ["sh", "-c", f"kill -{signal} 1"], user=self.container.user)
+        made = self.api.exec_create(name, ["sh", "-c", script], user=self.container.user)
         output = self.api.exec_start(made["Id"])
         if self.api.exec_inspect(made["Id"])["ExitCode"]:
             cause = output.decode(errors="replace").strip()
-            raise TargetError(f"reload {self.spec.name}", self.titles.place, cause)
+            raise TargetError(f"signal {self.spec.name}", self.titles.place, cause)
 
     def last_lines(self, secrets: Mapping[str, str]) -> str:
         if inspected(self.api, self.container.container) is None:

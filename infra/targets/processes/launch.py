@@ -45,6 +45,16 @@ def identity(pid: int) -> str:
     return "" if fields[0] in "ZX" else f"{boot}/{fields[19]}"
 
 
+def is_halted(pid: int) -> bool:
+    """Whether a signal stopped it (SIGSTOP), by this machine's /proc or `ps`."""
+    try:
+        return _stat(pid)[0] == "T"
+    except (FileNotFoundError, ProcessLookupError):
+        command = ["ps", "-o", "state=", "-p", str(pid)]
+        shown = subprocess.run(command, capture_output=True, text=True, check=False, env={"LC_ALL": "C"})
+        return shown.stdout.strip().startswith("T")
+
+
 def _stat(pid: int) -> list[str]:
     """The fields of /proc/PID/stat that follow the name, the state first; the 18th is the number of threads."""
     # Not pathlib: importing it would double the launcher's start.

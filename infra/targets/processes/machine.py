@@ -186,6 +186,15 @@ class ProcessMachine:
         for path in remove:
             (folder / path).unlink(missing_ok=True)
 
+    def halted(self) -> bool:
+        record = process_records.read(self.placement.record)
+        return record is not None and record.alive and launcher.is_halted(record.pid)
+
+    def resume(self) -> None:
+        record = process_records.read(self.placement.record)
+        if record is not None and record.alive:
+            os.kill(record.pid, signal.SIGCONT)
+
     def adjust(self) -> None:
         """Nothing around a process is ours to adjust."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -99,7 +100,7 @@ def _copy_whole(sources: list[Path], target: Path) -> None:
     temporary = target.with_name(f".{target.name}.partial")
     try:
         for source in filter(Path.is_dir, sources):
-            shutil.copytree(source, temporary / source.name, ignore=_NEEDLESS, copy_function=_copy_readable)
+            _copy_tree(source, temporary / source.name)
         for folder, _, _ in os.walk(temporary):
             Path(folder).chmod(0o755)
         os.sync()  # a thousand files at once; one by one takes seconds
@@ -107,6 +108,26 @@ def _copy_whole(sources: list[Path], target: Path) -> None:
         sync_folder(target.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _copy_tree(source: Path, target: Path) -> None:
+    """Raises the first OSError: copytree goes on after one, and raises them all as an error without a number."""
+    failed: list[OSError] = []
+
+    def copy(original: str, copied: str) -> None:
+        try:
+            if not failed:
+                _copy_readable(original, copied)
+        except OSError as error:
+            failed.append(error)
+
+    try:
+        shutil.copytree(source, target, ignore=_NEEDLESS, copy_function=copy)
+    except shutil.Error as error:
+        (_, path, reason), *_ = error.args[0]
+        raise (failed or [OSError(errno.EIO, reason, path)])[0] from None
+    if failed:
+        raise failed[0]
 
 
 def _copy_readable(source: str, target: str) -> None:

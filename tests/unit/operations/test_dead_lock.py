@@ -50,6 +50,15 @@ def test_the_lock_of_a_run_that_is_over_is_cleared(state: Path, ended: int, caps
     assert f"pid {ended}" in capsys.readouterr().err
 
 
+def test_the_lock_of_a_run_whose_exit_code_was_not_asked_for_yet_is_cleared(state: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    path = _lock(state, pid=child.pid)
+    assert dead_lock.main("local") == 0
+    assert not path.exists()
+    child.wait()
+
+
 def test_the_lock_of_a_living_run_stays_and_names_its_holder(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = _lock(state, pid=os.getpid())
     assert dead_lock.main("local") == 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
@@ -72,6 +73,22 @@ def test_a_copy_that_was_killed_is_made_again(root: Path) -> None:
     assert programs.provide(spec, "wheel", ensure(), root) == folder
     assert not leftover.exists()
     assert not (target / "half").exists()
+
+
+@as_root
+def test_a_full_disk_is_named_and_leaves_no_copy(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, user = cache_server.spec(parameters={}), ensure()
+
+    def full(_: str, target: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(programs, "_copy_readable", full)
+        with pytest.raises(TargetError, match="no space left on device") as caught:
+            programs.provide(spec, "wheel", user, root)
+    assert "MiB are free at" in caught.value.hint
+    assert [path.name for path in (root / "programs").iterdir()] == ["lock"]
+    programs.provide(spec, "wheel", user, root)
 
 
 @as_root
