@@ -12,7 +12,13 @@ from psycopg.rows import dict_row
 
 from infra.cache import wire
 from infra.endpoint import Endpoint, Login
+from infra.paths import PROJECT_ROOT
+from infra.postgres.catalog import read as read_catalog
+from infra.postgres.connection import connect as open_for_repair
 from infra.postgres.connection import open_session
+from infra.postgres.declared import recall
+from infra.postgres.facts import Catalog
+from infra.postgres.migrations import load as load_migrations
 from infra.verification.checks.machine import Machine, observe
 from infra.verification.checks.plugin import SUITE
 from infra.verification.checks.prerequisites import missing, prerequisites
@@ -95,6 +101,22 @@ def catalog(subject: Subject, superuser: Connection) -> Row:
     facts = superuser.execute(CATALOG_QUERY.read_bytes(), names).fetchone()
     assert facts is not None
     return facts
+
+
+@pytest.fixture(scope="session")
+def facts(subject: Subject) -> Catalog:
+    """What repairs are computed from, read as `up` reads it."""
+    server = subject.postgres
+    login = Login(Endpoint(server.host, server.port), server.superuser, server.superuser_password, server.database)
+    with open_for_repair(login) as connection:
+        return read_catalog(connection)
+
+
+@pytest.fixture(scope="session")
+def declared(facts: Catalog) -> Catalog | None:
+    """What the migrations make, as the last `up` of this clone has kept it; None where there was none yet."""
+    migrations = load_migrations(PROJECT_ROOT / "sql" / "migrations")
+    return recall(PROJECT_ROOT / ".circlepay" / "cache", migrations, facts.server.major)
 
 
 @pytest.fixture(autouse=True)

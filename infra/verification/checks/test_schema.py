@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from infra import files
+from infra.postgres import schema, structure
+from infra.verification.checks import own_migrations as own
 from infra.verification.checks.expectation import MismatchError, expect
 from infra.verification.checks.expected import (
     CONSTRAINTS,
@@ -51,36 +53,38 @@ def found(objects: dict[str, Any] | None, name: str, remedy: str = RECREATED_BY_
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_table(catalog: Catalog, subject: Subject, table: str) -> None:
+def test_table(catalog: Catalog, declared: own.Catalog | None, subject: Subject, table: str) -> None:
     observed = found(catalog["tables"], table, TABLE_LOST, structural=True)
     # An unlogged table is emptied by a crash.
     expect((observed["relkind"], observed["relpersistence"]), ("r", "p"), MIGRATION_NEEDED, structural=True)
     expect(observed["owner"], subject.postgres.owner)
-    expect(observed["relrowsecurity"], False, f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")
+    wanted = next((each.row_security for each in own.of_public(declared, "tables") if each.name == table), False)
+    expect(observed["relrowsecurity"], wanted)
 
 
 @pytest.mark.parametrize("name", COLUMNS)
-def test_column(catalog: Catalog, name: str) -> None:
-    declared: Column = COLUMNS[name]
+def test_column(catalog: Catalog, declared: own.Catalog | None, name: str) -> None:
+    wanted: Column = own.column(declared, name, COLUMNS[name])
     observed = found(catalog["columns"], name, MIGRATION_NEEDED, structural=True)
-    expect(observed["type"], declared.type, MIGRATION_NEEDED, structural=True)
-    expect(observed["nullable"], declared.nullable)
-    expect(observed["default"], declared.default)
+    expect(observed["type"], wanted.type, MIGRATION_NEEDED, structural=True)
+    expect(observed["nullable"], wanted.nullable)
+    expect(observed["default"], wanted.default)
 
 
 @pytest.mark.parametrize("name", NAMED_CONSTRAINTS)
-def test_constraint(catalog: Catalog, name: str) -> None:
-    expect(found(catalog["constraints"], name), NAMED_CONSTRAINTS[name])
+def test_constraint(catalog: Catalog, declared: own.Catalog | None, name: str) -> None:
+    wanted = own.definition(declared, "constraints", name, NAMED_CONSTRAINTS[name])
+    expect(found(catalog["constraints"], name), wanted)
 
 
 @pytest.mark.parametrize("name", INDEXES)
-def test_index(catalog: Catalog, subject: Subject, name: str) -> None:
-    declared = INDEXES[name]
-    if declared.redundant and subject.postgres.redundant_indexes_dropped:
+def test_index(catalog: Catalog, declared: own.Catalog | None, subject: Subject, name: str) -> None:
+    documented = INDEXES[name]
+    if documented.redundant and subject.postgres.redundant_indexes_dropped:
         expect(name in catalog["indexes"], False, "the stack asks for redundant indexes to be dropped: run `make up`")
         return
     observed = found(catalog["indexes"], name)
-    expect(observed["definition"], declared.definition(name))
+    expect(observed["definition"], own.definition(declared, "indexes", name, documented.definition(name)))
     expect(observed["usable"], True, f"REINDEX INDEX CONCURRENTLY {name}, or run `make up`")
 
 
@@ -100,9 +104,10 @@ def test_function(catalog: Catalog) -> None:
 
 
 @pytest.mark.parametrize("name", NAMED_TRIGGERS)
-def test_trigger(catalog: Catalog, name: str) -> None:
+def test_trigger(catalog: Catalog, declared: own.Catalog | None, name: str) -> None:
+    wanted = own.definition(declared, "triggers", name, NAMED_TRIGGERS[name])
     observed = found(catalog["triggers"], name)
-    expect(observed["definition"], NAMED_TRIGGERS[name])
+    expect(observed["definition"], wanted)
     expect(observed["enabled"], "O", "the trigger does not fire for the application: run `make up`")
 
 
@@ -111,18 +116,28 @@ def test_foreign_keys_enforced(catalog: Catalog) -> None:
 
 
 @pytest.mark.parametrize("kind", DOCUMENTED)
-def test_nothing_added_to(catalog: Catalog, kind: str) -> None:
+def test_nothing_added_to(catalog: Catalog, declared: own.Catalog | None, kind: str) -> None:
     added = [name for name in catalog[kind] or {} if name not in DOCUMENTED[kind] and name.partition(".")[0] in TABLES]
-    expect(sorted(added), [], MIGRATION_NEEDED, structural=True)
+    expect(sorted({*added} - own.names(declared, kind)), [], MIGRATION_NEEDED, structural=True)
 
 
-def test_nothing_added_to_indexes(catalog: Catalog) -> None:
+def test_nothing_added_to_indexes(catalog: Catalog, declared: own.Catalog | None) -> None:
     def table_of(definition: str) -> str:
         return definition.partition(" ON public.")[2].partition(" ")[0]
 
     observed = catalog["indexes"] or {}
     added = [name for name, each in observed.items() if name not in INDEXES and table_of(each["definition"]) in TABLES]
-    expect(sorted(added), [], MIGRATION_NEEDED, structural=True)
+    expect(sorted({*added} - own.names(declared, "indexes")), [], MIGRATION_NEEDED, structural=True)
+
+
+def test_own_migrations(facts: own.Catalog, declared: own.Catalog | None) -> None:
+    """What migrations after the document's have made: the same comparison as that of `up`, which finds nothing to do."""
+    if declared is None:
+        pytest.skip("no `up` of this clone has kept what the migrations make")
+    wanted = own.beyond_the_document(declared)
+    expect([f"{each.subject} {each.reason}" for each in schema.plan(facts, schema.SchemaDeclaration(wanted))], [])
+    missing = [f"{each.subject} {each.problem}" for each in structure.differences(facts, wanted)]
+    expect(missing, [], MIGRATION_NEEDED, structural=True)
 
 
 def test_migrations_recorded(catalog: Catalog, superuser: Connection) -> None:
