@@ -362,6 +362,9 @@ class _Run:
     def _give_to_owner(self, connection: Connection, facts: Catalog) -> list[Change]:
         """Before the migrations, which could not alter what belongs to somebody else."""
         known = declared.recall(self.objects.cache, self.objects.migrations, facts.server.major)
+        if known is None and ownership.plan(facts, None, self.objects.owner.name):
+            applied = self.objects.migrations[: len(facts.migrations) or None]
+            known = self._replay(list(applied))
         return self._repair_objects(connection, ownership.plan(facts, known, self.objects.owner.name))
 
     def _repair_objects(self, connection: Connection, changes: list[Change]) -> list[Change]:

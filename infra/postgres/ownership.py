@@ -41,7 +41,8 @@ def plan(catalog: Catalog, declared: Catalog | None, owner: str) -> list[Change]
     """Changes that give the owner its objects; empty when none is needed. Pure. The superuser makes them.
 
     In the application's schema whatever belongs to a superuser is given to the owner, also what no migration creates:
-    the application holds privileges on it. What belongs to others only where it is declared. declared: None while it is
+    the application holds privileges on it. Functions, and what belongs to others, only where they are declared: the owner
+    may replace a function, and a superuser may have it called, by an event trigger for one. declared: None while it is
     unknown.
     """
     return [*_schemas(catalog, declared, owner), *_objects(catalog, declared or Catalog(), owner)]
@@ -95,7 +96,7 @@ def _objects(catalog: Catalog, declared: Catalog, owner: str) -> Iterator[Change
     functions = {(item.schema, item.name, item.arguments) for item in declared.functions}
     for function in catalog.functions:
         known = (function.schema, function.name, function.arguments) in functions
-        if is_misplaced(function.schema, function.owner, known):
+        if known and is_misplaced(function.schema, function.owner, known):
             target = SQL("ROUTINE {}({})").format(Identifier(function.schema, function.name), raw(function.arguments))
             yield _change(f"function {function.schema}.{function.name}", function.owner, owner, target)
     types = {(item.schema, item.name) for item in declared.types}

@@ -232,7 +232,7 @@ PRIVILEGES = [
         "FUNCTION update_updated_at_column()",
         "OWNER TO postgres",
         f"OWNER TO {OWNER}",
-        "privileges: superusers own nothing here",
+        "schema: function",
     ),
     owner("LOGIN", "NOLOGIN", "privileges: owner attribute rolcanlogin"),
     owner(

@@ -35,7 +35,7 @@ SELECT
       WHERE g.tgisinternal AND g.tgenabled <> 'O') AS unenforced_foreign_keys,
     (SELECT json_object_agg(p.proname, json_build_object(
             'body', p.prosrc, 'language', l.lanname, 'returns', p.prorettype::regtype, 'arguments', p.pronargs,
-            'security_definer', p.prosecdef, 'settings', p.proconfig))
+            'security_definer', p.prosecdef, 'settings', p.proconfig, 'owner', pg_get_userbyid(p.proowner)))
        FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
       WHERE p.pronamespace = 'public'::regnamespace) AS functions,
     (SELECT json_object_agg(s.relname, json_build_object(
@@ -50,13 +50,11 @@ SELECT
     (SELECT json_object_agg(r.rolname, (SELECT coalesce(json_agg(pg_get_userbyid(m.roleid)), '[]')
             FROM pg_auth_members m WHERE m.member = r.oid))
        FROM pg_roles r WHERE r.rolname IN (%(role)s, %(owner)s)) AS memberships,
-    (SELECT coalesce(json_agg(pg_describe_object(o.classid, o.oid, 0) ORDER BY o.oid), '[]')
-       FROM (SELECT 'pg_class'::regclass AS classid, oid, relowner AS owner, relnamespace AS namespace FROM pg_class
-              WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
-             UNION ALL SELECT 'pg_proc'::regclass, oid, proowner, pronamespace FROM pg_proc) o
-       JOIN pg_roles r ON r.oid = o.owner AND r.rolsuper
-      WHERE o.namespace = 'public'::regnamespace
-        AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = o.classid AND d.objid = o.oid AND d.deptype = 'e')
+    (SELECT coalesce(json_agg(c.relname ORDER BY c.relname), '[]')
+       FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner AND r.rolsuper
+      WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+        AND NOT EXISTS (SELECT FROM pg_depend d
+                         WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
     ) AS superusers_objects,
     (SELECT coalesce(json_agg(rolname), '[]') FROM pg_authid
       WHERE rolcanlogin AND rolpassword IS NOT NULL AND rolpassword NOT LIKE 'SCRAM-SHA-256$%%') AS weak_verifiers,

@@ -96,11 +96,12 @@ def test_sequence(catalog: Catalog, name: str) -> None:
     expect(f"public.{observed['owned_by']}", SEQUENCES[name])
 
 
-def test_function(catalog: Catalog) -> None:
+def test_function(catalog: Catalog, subject: Subject) -> None:
     observed = found(catalog["functions"], FUNCTION)
     expect(" ".join(observed["body"].split()), FUNCTION_BODY)
     expect((observed["language"], observed["returns"], observed["arguments"]), ("plpgsql", "trigger", 0))
     expect((observed["security_definer"], observed["settings"]), (False, None))
+    expect(observed["owner"], subject.postgres.owner)
 
 
 @pytest.mark.parametrize("name", NAMED_TRIGGERS)

@@ -106,6 +106,25 @@ def test_what_another_role_was_given_by_hand_comes_back(stage: Stage) -> None:
         stage.run("DROP ROLE somebody_else")
 
 
+def test_a_function_that_a_superuser_has_called_stays_out_of_the_owners_reach(stage: Stage) -> None:
+    stage.run(
+        "CREATE FUNCTION audit() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'",
+        "CREATE EVENT TRIGGER audit ON ddl_command_end EXECUTE FUNCTION audit()",
+    )
+    stage.apply()
+    assert stage.ask("SELECT proowner::regrole::text FROM pg_proc WHERE proname = 'audit'") == "postgres"
+    assert stage.plan().changes == ()
+
+
+def test_a_migration_of_an_upgrade_may_replace_what_was_the_superusers(
+    stage: Stage, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    of_the_superuser(stage)
+    more = migration(stage, stage.ask("SELECT pg_get_functiondef('update_updated_at_column()'::regprocedure)"))
+    stage.apply(cache=tmp_path_factory.mktemp("empty"), **more)
+    test_everything_but_the_record_belongs_to_the_owner(stage)
+
+
 def test_a_migration_is_run_by_the_owner_and_recorded_by_the_superuser(stage: Stage) -> None:
     text = "CREATE TABLE made_by (who name DEFAULT session_user); RESET ROLE; INSERT INTO made_by DEFAULT VALUES"
     stage.apply(**migration(stage, text))
