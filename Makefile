@@ -1,5 +1,5 @@
 # Thin: every target is a line over `pulumi` or `circlepay`; tools/environment.sh makes what they need.
-STACK ?= local
+STACK ?=
 DATA ?= keep
 CONFIRM ?=
 REQUIRE_ALL ?=
@@ -27,10 +27,10 @@ help:
 	@echo '  make lint      ruff, mypy, import rules, shellcheck'
 	@echo '  make fmt       format the code'
 	@echo
-	@echo '  STACK=$(STACK)   the stack: local (default), dev, prod, or any other'
+	@echo '  STACK=$(or $(STACK),local)   the stack: local (default), dev, prod, or any other'
 	@echo
 	@echo '  tools/environment.sh circlepay VERB: up, down, monitor, status, logs, restart, psql, redis-cli,'
-	@echo '                 summary, findings, preview, verify, purge; --help explains each'
+	@echo '                 summary, findings, preview, verify, adopt, purge; --help explains each'
 	@echo
 	@echo 'Without make: eval "$$(tools/environment.sh --export)", then `pulumi up` and `circlepay --help`.'
 

@@ -332,7 +332,7 @@ def findings(stack: str, as_json: bool) -> int:
 @cli.command()
 @stack_option
 @json_option
-@click.option("--create", is_flag=True, help="Make the stack first where there is none, as `up` does.")
+@click.option("--create", is_flag=True, help="Make the stack first where there is none and its file is there.")
 def preview(stack: str, as_json: bool, create: bool) -> int:
     """List what an `up` would change: reason, lock, reload or restart, and whether it can be taken back.
 
@@ -343,7 +343,7 @@ def preview(stack: str, as_json: bool, create: bool) -> int:
     from infra.operations import up as ups
 
     if create:
-        ups.create(stack)
+        ups.create(stack, declared=True)
     found = operation.run(stack)
     if as_json:
         _print_json([item.as_dict() for item in found.planned])

@@ -33,6 +33,11 @@ def prepared(*, toolchain: bool = True) -> dict[str, str]:
     first, *others = environment["PATH"].split(os.pathsep)
     path = os.pathsep.join([first, str(folder), *(part for part in others if part != str(folder))])
     environment |= added | {"PATH": path}
+    chosen = "" if os.environ.get("STACK") else pulumi_settings.selected(environment)
+    if chosen not in ("", stack):
+        say(
+            f"using stack {stack}, since STACK is not set; {chosen}, which `pulumi stack select` chose, is only a bare pulumi's"
+        )
     docker_plugin.prepare(environment, pulumi_settings.home(environment), stack, own_build=own_build)
     return environment
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import secrets
@@ -46,6 +47,21 @@ def _needs_backend(environment: Mapping[str, str], stack: str) -> bool:
     return stack == "local" or not (environment.get("PULUMI_ACCESS_TOKEN") or _logged_in(environment))
 
 
+def selected(environment: Mapping[str, str]) -> str:
+    """The stack that `pulumi stack select` has chosen here for a bare pulumi, empty without one.
+
+    Pulumi keeps it by backend in a file that is named after the project and the digest of its path.
+    """
+    project = ROOT / "Pulumi.yaml"
+    name = f"circlepay-{hashlib.sha1(str(project).encode(), usedforsecurity=False).hexdigest()}-workspace.json"
+    try:
+        found = json.loads((home(environment) / "workspaces" / name).read_text())
+        chosen = (found.get("stacks") or {}).get(environment.get("PULUMI_BACKEND_URL")) or found.get("stack") or ""
+    except (OSError, ValueError, AttributeError):
+        return ""
+    return str(chosen).rpartition("/")[2]
+
+
 def home(environment: Mapping[str, str]) -> Path:
     """Where Pulumi keeps its plugins and logins."""
     return Path(environment.get("PULUMI_HOME") or Path.home() / ".pulumi")
@@ -59,12 +75,19 @@ def _logged_in(environment: Mapping[str, str]) -> bool:
         return False
 
 
+def passphrase_of(stack: str) -> Path:
+    """A stack's own passphrase, for one whose passphrase was changed while others kept theirs."""
+    return PASSPHRASE.with_name(f"{PASSPHRASE.name}-{stack}")
+
+
 def _passphrase(stack: str) -> Path:
-    if PASSPHRASE.exists():
-        return PASSPHRASE
+    for path in (passphrase_of(stack), PASSPHRASE):
+        if path.exists():
+            return path
     if _is_encrypted(stack):
         raise ToolError(
-            f"Pulumi.{stack}.yaml was encrypted with a passphrase, and {PASSPHRASE.relative_to(ROOT)} is missing\n"
+            f"Pulumi.{stack}.yaml was encrypted with a passphrase, and {PASSPHRASE.relative_to(ROOT)} is missing, and "
+            f"{passphrase_of(stack).name} beside it as well\n"
             "  -> put that passphrase there (mode 0600), or name it in PULUMI_CONFIG_PASSPHRASE_FILE"
         )
     _write_once(PASSPHRASE, secrets.token_urlsafe(32) + "\n")

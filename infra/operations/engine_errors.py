@@ -73,7 +73,8 @@ def wrong_passphrase(stack: str) -> EngineError:
         stack,
         "its secrets cannot be decrypted with this passphrase",
         "set PULUMI_CONFIG_PASSPHRASE_FILE to the file holding the passphrase this stack was made with; where neither that nor "
-        "PULUMI_CONFIG_PASSPHRASE is set, it is .circlepay/passphrase",
+        f"PULUMI_CONFIG_PASSPHRASE is set, it is .circlepay/passphrase-{stack}, which is this stack's alone, or else "
+        ".circlepay/passphrase, which is every other stack's",
     )
 
 

@@ -181,7 +181,7 @@ def supplied() -> list[Path]:
         for path in (ROOT / name for name in LEFTOVERS if name.startswith("Pulumi."))
         if path.exists() and any(setting in files.read_text(path, follow=True) for setting in SUPPLIED)
     ]
-    return [*holding, CLONE_STATE / "passphrase"] if holding else []
+    return [*holding, *CLONE_STATE.glob("passphrase*")] if holding else []
 
 
 def _plugins() -> list[Path]:

@@ -27,14 +27,18 @@ def run(stack: str, *, project_root: Path = PROJECT_ROOT) -> int:
     return code
 
 
-def create(stack: str, *, project_root: Path = PROJECT_ROOT) -> None:
+def create(stack: str, *, declared: bool = False, project_root: Path = PROJECT_ROOT) -> None:
     """Make the stack where there is none.
+
+    declared: only one that somebody wrote settings for, or `local`; for a preview, where a mistyped name shall leave nothing.
 
     Raises SettingsError for one that cannot be brought up: `stack init` writes to the stack's file, and an empty stack
     would stay behind. Raises StackError when Pulumi does not create it.
     """
     if stacks.exists(stack, project_root=project_root):
         return
+    if declared and stack != "local" and not (project_root / f"Pulumi.{stack}.yaml").exists():
+        raise _not_declared(stack, project_root)
     from infra.settings.check import check  # late: hardly any run makes a stack
 
     check(stack, project_root)
@@ -46,6 +50,16 @@ def create(stack: str, *, project_root: Path = PROJECT_ROOT) -> None:
         raise _not_created(stack, (done.stdout + done.stderr).strip())
 
 
+def _not_declared(stack: str, project_root: Path) -> StackError:
+    declared = sorted(path.name.split(".")[1] for path in project_root.glob("Pulumi.*.yaml"))
+    return StackError(
+        "read stack",
+        stack,
+        f"there is no such stack, and no Pulumi.{stack}.yaml; nothing was made",
+        f"stacks with a file: {', '.join(dict.fromkeys(['local', *declared]))}; `{stacks.up_hint(stack)}` makes a new one",
+    )
+
+
 def _not_created(stack: str, output: str) -> StackError:
     if engine_errors.WRONG_PASSPHRASE not in output:
         return StackError("create stack", stack, output)
@@ -53,6 +67,6 @@ def _not_created(stack: str, output: str) -> StackError:
         f"create stack {stack}",
         f"Pulumi.{stack}.yaml",
         "its encryptionsalt belongs to another passphrase",
-        "put that passphrase into .circlepay/passphrase, or name its file in PULUMI_CONFIG_PASSPHRASE_FILE; "
+        f"put that passphrase into .circlepay/passphrase-{stack}, or name its file in PULUMI_CONFIG_PASSPHRASE_FILE; "
         "or remove the line for a stack of your own: docs/state-backends.md",
     )

@@ -199,6 +199,18 @@ def test_preview_makes_the_stack_only_where_asked(
     assert clone.asked() == asked
 
 
+def test_a_preview_of_a_mistyped_stack_makes_nothing(clone: Clone) -> None:
+    (clone.root / "Pulumi.dev.yaml").write_text("config:\n  circlepay:target: processes\n")
+    result = clone.run("preview", "--create", STACK="dve")
+    assert result.returncode == 1
+    assert (
+        "no Pulumi.dve.yaml; nothing was made\n  -> stacks with a file: local, dev; `make up STACK=dve`"
+        in result.stderr
+    )
+    assert clone.asked() == []
+    assert not (clone.root / "Pulumi.dve.yaml").exists()
+
+
 def test_what_a_killed_run_had_begun_is_read_first(clone: Clone) -> None:
     clone.has_stack(pending_operations=[{"resource": {"urn": "urn:x"}, "type": "creating"}])
     result = clone.run("up")

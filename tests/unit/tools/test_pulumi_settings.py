@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -88,3 +89,24 @@ def test_only_our_own_build_is_kept_from_updates_and_the_users_home(clone: Path)
     ours = _variables(USER, own_build=True)
     assert ours["PULUMI_HOME"] == str(clone / "cache" / "circlepay" / "pulumi-home")
     assert _variables(USER | {"PULUMI_HOME": "/theirs"}, own_build=True)["PULUMI_HOME"] == "/theirs"
+
+
+def test_a_stack_whose_passphrase_was_changed_has_its_own_and_locks_nobody_out(clone: Path) -> None:
+    shared = _variables(USER, "local")["PULUMI_CONFIG_PASSPHRASE_FILE"]
+    (clone / ".circlepay" / "passphrase-dev").write_text("changed\n")
+    assert _variables(USER, "dev")["PULUMI_CONFIG_PASSPHRASE_FILE"] == f"{shared}-dev"
+    assert _variables(USER, "local")["PULUMI_CONFIG_PASSPHRASE_FILE"] == shared
+
+
+def test_what_pulumi_has_selected_is_known_by_the_backend(clone: Path) -> None:
+    workspaces = clone / "pulumi" / "workspaces"
+    workspaces.mkdir(parents=True)
+    digest = hashlib.sha1(f"{clone}/Pulumi.yaml".encode(), usedforsecurity=False).hexdigest()
+    environment = USER | {"PULUMI_HOME": str(clone / "pulumi"), "PULUMI_BACKEND_URL": "s3://bucket"}
+    assert pulumi_settings.selected(environment) == ""
+    path = workspaces / f"circlepay-{digest}-workspace.json"
+    path.write_text(json.dumps({"stacks": {"s3://bucket": "organization/circlepay/dev"}}))
+    assert pulumi_settings.selected(environment) == "dev"
+    assert pulumi_settings.selected(environment | {"PULUMI_BACKEND_URL": "s3://other"}) == ""
+    path.write_text("[")
+    assert pulumi_settings.selected(environment) == ""
