@@ -12,7 +12,7 @@ import pytest
 from infra.cli import cli
 from tools.paths import ROOT
 
-TARGETS = {"up", "preview", "verify", "status", "down", "purge", "test", "bench", "lint", "fmt", "help"}
+TARGETS = {"up", "preview", "verify", "status", "down", "purge", "test", "faults", "bench", "lint", "fmt", "help"}
 
 
 def _make(*arguments: str) -> subprocess.CompletedProcess[str]:
