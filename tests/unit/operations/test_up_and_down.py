@@ -194,7 +194,7 @@ def test_a_stack_that_cannot_be_made_ends_the_run(clone: Clone) -> None:
 def test_preview_makes_the_stack_only_where_asked(
     clone: Clone, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], asked: list[str]
 ) -> None:
-    monkeypatch.setattr(preview, "run", lambda stack: [])
+    monkeypatch.setattr(preview, "run", lambda stack: preview.Preview((), ()))
     assert clone.run("preview", *arguments).returncode == 0
     assert clone.asked() == asked
 
