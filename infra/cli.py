@@ -127,7 +127,8 @@ def adopt(stack: str) -> int:
 @json_option
 @click.option("--server", type=click.Choice(SERVERS), multiple=True, help="Only this server; may be repeated.")
 @click.option("--query", "names", multiple=True, help="Only the query of this name; may be repeated.")
-@click.option("--explain", is_flag=True, help="Say how to read each answer.")
+@click.option("--all", "whole", is_flag=True, help="Every answer whole, and not in one line.")
+@click.option("--explain", is_flag=True, help="Say how to read each answer, all of them whole.")
 @click.option("--watch", type=click.FloatRange(min=0.1), help="Ask again every so many seconds.")
 @click.option("--count", type=click.IntRange(1, MOST_ROUNDS), help=f"With --watch: how often [default: {MOST_ROUNDS}].")
 def monitor(  # noqa: PLR0917  (one parameter per option)
@@ -135,18 +136,19 @@ def monitor(  # noqa: PLR0917  (one parameter per option)
     as_json: bool,
     server: tuple[str, ...],
     names: tuple[str, ...],
+    whole: bool,
     explain: bool,
     watch: float | None,
     count: int | None,
 ) -> int:
-    """Run every monitoring query of PostgreSQL and Redis.
+    """Run every monitoring query of PostgreSQL and Redis; a line for each, or whole answers.
 
     The queries of PostgreSQL are the files of sql/monitoring; psql runs them too. With --watch and --json, each
     round is one JSON document.
 
     Exit code 1 when a server is down or a query fails.
     """
-    from infra.operations import display
+    from infra.operations import display, overview
     from infra.operations import monitor as operation
     from infra.operations import stack as stacks
 
@@ -163,7 +165,10 @@ def monitor(  # noqa: PLR0917  (one parameter per option)
             console = display.console()
             if watch and sys.stdout.isatty():
                 console.clear()
-            display.tables(console, found, explain=explain)
+            if names or whole or explain:
+                display.tables(console, found, explain=explain)
+            else:
+                display.overview(console, overview.lines(found))
         code = FAILED if any(table.problem for table in found) else DONE
     return code
 

@@ -16,7 +16,8 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from infra.changes import Effect, ShownChange, describe
-from infra.operations.monitor import Table
+from infra.operations.monitor import PAIRS, Table
+from infra.operations.overview import Line
 from infra.operations.preview import Planned, Preview
 from infra.operations.status import ServerStatus, Status
 from infra.operations.summary import Summary
@@ -30,9 +31,6 @@ PAST = {"is ": "was ", "has ": "had ", "lacks ": "lacked ", "does not ": "did no
 UNWRAPPED = 100_000
 """Columns without a terminal: grep would not find a name that is wrapped over two lines."""
 
-PAIRS = ("name", "value")
-"""Columns of an answer that already has one value per row."""
-
 UNITS = ("KiB", "MiB", "GiB", "TiB")
 
 
@@ -44,6 +42,17 @@ def console() -> Console:
 def as_json(value: object) -> str:
     """Indented JSON, readable and parseable."""
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+def overview(console: Console, found: Iterable[Line]) -> None:
+    """A line for each monitoring answer, cut off where the terminal ends."""
+    for server, lines in groupby(found, key=lambda line: line.server):
+        console.print(f"[bold]{server}[/bold]")
+        for line in lines:
+            mark = "[red]![/red]" if line.attention else " "
+            text = f"{mark} {line.name:<20} {escape(line.text)}"
+            console.print(text, no_wrap=True, overflow="ellipsis", crop=True)
+    console.print("-> `circlepay monitor --all` shows every answer, `--query NAME` one, `--explain` how to read them")
 
 
 def tables(console: Console, found: Iterable[Table], *, explain: bool) -> None:

@@ -19,6 +19,9 @@ from infra.paths import PROJECT_ROOT
 if TYPE_CHECKING:
     from redis import Redis
 
+PAIRS = ("name", "value")
+"""Columns of an answer that already has one value per row."""
+
 QUERIES = PROJECT_ROOT / "sql" / "monitoring"
 
 
@@ -173,7 +176,7 @@ def efficiency(memory: Mapping[str, Any], stats: Mapping[str, Any]) -> dict[str,
 
 
 def _pairs(name: str, title: str, values: Mapping[str, Any]) -> Table:
-    return Table("redis", name, title, ("name", "value"), tuple((key, _plain(value)) for key, value in values.items()))
+    return Table("redis", name, title, PAIRS, tuple((key, _plain(value)) for key, value in values.items()))
 
 
 def _client_list(sessions: Sequence[Mapping[str, str]]) -> Table:

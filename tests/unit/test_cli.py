@@ -19,6 +19,7 @@ from infra.paths import PROJECT_ROOT
 from infra.version import VERSION
 from tests.support import live_servers
 from tests.unit.operations.conftest import FINDING, PulumiState, env_file, outputs, pulumi_state, servers  # noqa: F401
+from tests.unit.operations.test_monitor import QUERY_NAMES, REDIS_NAMES
 from tests.unit.operations.test_preview import CHANGE
 from tests.unit.operations.test_summary import RUN
 from tools.paths import PROGRAMS
@@ -203,6 +204,17 @@ def test_monitor_answers_as_json_and_as_tables(brought_up: PulumiState, capsys: 
     assert "kyc_documents" in text
     assert "Sizes are taken by" in text
     assert "redis" not in text
+
+
+def test_monitor_fits_a_screen(brought_up: PulumiState, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["monitor", "--stack", "test"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 110
+    for name in (*QUERY_NAMES, *REDIS_NAMES):
+        assert any(line[2:].startswith(f"{name} ") for line in lines), name
+    assert cli.run(["monitor", "--stack", "test", "--all"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) > 200
 
 
 def test_monitor_watches_as_often_as_asked(brought_up: PulumiState, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from infra.operations import display
+from infra.operations import display, overview
 from infra.operations.monitor import Table
 from infra.operations.preview import Planned
 from infra.operations.stack import StackView
@@ -44,6 +44,28 @@ def test_tables_show_rows_problems_and_nothing() -> None:
     )
     for expected in ("users", "[red]odd[/red]", "[bytes]", "refused [Errno 111]", "nothing", "No rows: no slots."):
         assert expected in text
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_an_overview_is_a_line_for_each_answer_at_every_width(width: int) -> None:
+    sessions = {"sessions_in_all": 90, "usable_connections": 97, "percent_of_limit": 92.8}
+    tables = [
+        Table("postgres", "connections", "", tuple(sessions), (tuple(sessions.values()),)),
+        Table("postgres", "blocked_sessions", ""),
+        Table("postgres", "own_query", "", ("a",), ((1,), (2,))),
+        Table("redis", "connection", "", problem="[refused] " + "x" * 200),
+        Table("redis", "dbsize", "", ("keys",), ((7,),)),
+    ]
+    lines = shown(display.overview, overview.lines(tables), width=width).splitlines()
+    assert lines[:4] == [
+        "postgres",
+        "! connections          90 of 97 (92.8 %)",
+        "  blocked_sessions     nothing",
+        "  own_query            2 rows",
+    ]
+    assert lines[4:7:2] == ["redis", "  dbsize               7 keys"]
+    assert lines[5].startswith("! connection           [refused] xxx")
+    assert max(map(len, lines[:7])) <= width
 
 
 def test_reading_is_only_shown_where_asked() -> None:
