@@ -200,7 +200,7 @@ def pulumi_problem(words: list[str]) -> str:
     """Settings by the model; flags by Pulumi's own help."""
     setting = next((word for word in words if words[0] == "config" and word.startswith("circlepay:")), "")
     name = re.sub(r"\[\d+\]", "", setting.removeprefix("circlepay:"))
-    if setting and name not in setting_names():
+    if setting and not {name, re.sub(r"^(application\.extra)\..+", r"\1", name)} & setting_names():
         return f"{setting} is no setting"
     command = [word for word in words if re.fullmatch(r"[a-z-]+", word) and not word.startswith("-")]
     depth = 2 if command[0] in {"stack", "config", "state", "plugin"} else 1
