@@ -58,6 +58,10 @@ def _keep_data(stack: str, project_root: Path) -> int:
         places = in_words(state_file.data_places(stacks.deployment(stack, project_root=project_root)))
         print(f"circlepay: the servers of stack {stack} are stopped; kept: {places or 'no data, since there was none'}")
         print(f"  -> `make up{suffix}` continues from there")
+        if state_file.engines(latest):
+            print(
+                "  -> until then `docker volume prune --all` deletes it, and before Docker 23 `docker system prune --volumes`"
+            )
     return code
 
 

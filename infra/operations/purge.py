@@ -73,7 +73,13 @@ def look() -> Plan:
     """What a purge would remove now."""
     kept = supplied()
     state = [path for path in CLONE_STATE.glob("*") if path not in kept] if kept else [CLONE_STATE]
-    own = [*state, VIRTUAL_ENVIRONMENT, *(ROOT / name for name in LEFTOVERS), *_byte_code()]
+    own = [
+        *state,
+        clones.register(clones.clone_id(ROOT)),
+        VIRTUAL_ENVIRONMENT,
+        *(ROOT / name for name in LEFTOVERS),
+        *_byte_code(),
+    ]
     states = {
         path.name.split(".json")[0]: path for path in STATE.glob(".pulumi/stacks/circlepay/*.json*") if _holds(path)
     }

@@ -53,8 +53,13 @@ def clone_id(project_root: Path) -> str:
     path = str(project_root.resolve())
     found = _digest(path)
     # An id that moved away with its clone stays with it: a new clone at the old path gets another one.
-    taken = _read(data_root.located(data_root.default()) / data_root.ADOPTED / f"{found}.json")
+    taken = _read(register(found))
     return found if taken is None or not is_clone(Path(taken.path)) else _digest(f"{path}\n{taken.path}")
+
+
+def register(clone: str) -> Path:
+    """Where it is noted that an id moved away from its path."""
+    return data_root.located(data_root.default()) / data_root.ADOPTED / f"{clone}.json"
 
 
 def _digest(text: str) -> str:

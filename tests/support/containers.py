@@ -148,7 +148,7 @@ def _subject(own: str) -> Subject:
     def location(server: str, data: str, inside: str, memory: int) -> Location:
         folders = {name: f"{FILES}/{name}" for name in FOLDERS[1:]}
         port = free_port()
-        names = {"container": f"{own}-{server}", "published": f"127.0.0.1:{port}"}
+        names = {"container": f"{own}-{server}", "network": own, "published": f"127.0.0.1:{port}"}
         return container_location(server, port, engine.url()).completed(
             names,
             user=server,

@@ -39,7 +39,12 @@ def container_location(name: str, port: int, url: str = "unix:///var/run/docker.
         port=port,
         via=url if is_remote(url) else "",
         placeholders=placeholders(7007, "/data"),
-        names={"engine": url, "container": own.container, "dataVolume": own.data_volume},
+        names={
+            "engine": url,
+            "container": own.container,
+            "dataVolume": own.data_volume,
+            "network": ownership.network_name(""),
+        },
     )
 
 

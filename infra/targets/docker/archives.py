@@ -86,7 +86,7 @@ def text_in(content: bytes | None, path: str = "") -> str | None:
     """A file of an archive, by its path below the archive's folder, or the first one; None when there is none."""
     with tarfile.open(fileobj=io.BytesIO(content)) if content else _nothing() as archive:
         for entry in archive:
-            stream = archive.extractfile(entry)
+            stream = archive.extractfile(entry) if entry.isreg() else None  # a link leads out of the archive
             if stream is not None and (not path or entry.name.partition("/")[2] == path):
                 return stream.read().decode(errors="replace")
     return None

@@ -88,6 +88,10 @@ class ContainerMachine:
         """Name of the container that initialises data: while there is one, the data is not complete."""
         return f"{self.container.container}-initialize"
 
+    @cached_property
+    def _processors(self) -> int:
+        return int(self.api.info()["NCPU"])
+
     @contextmanager
     def exclusive(self, operation: str, cancelled: threading.Event) -> Iterator[None]:
         """No lock: two runs on one engine are two runs of one stack, which Pulumi locks. Refuses another owner's container."""
@@ -169,11 +173,15 @@ class ContainerMachine:
 
     def _adjustments(self, found: Mapping[str, Any]) -> Iterator[Change]:
         title = self.titles.place
-        observed, declared = Limits.observed(found["HostConfig"]), Limits.of(self.location.limits)
+        observed, declared = Limits.observed(found["HostConfig"], self._processors), Limits.of(self.location.limits)
         if observed != declared:
             yield Change(f"limits of {title}", "set", f"it has {observed}, declared: {declared}")
-        if self._network not in (found["NetworkSettings"].get("Networks") or {}):
+        networks = found["NetworkSettings"].get("Networks") or {}
+        if self._network not in networks:
             yield Change(title, "connect", f"it is not on the network {self._network}")
+        others = ", ".join(sorted(networks.keys() - {self._network}))
+        if others:
+            yield Change(title, "disconnect", f"it is also on {others}, whose containers can reach it")
         if found["State"]["Status"] == PAUSED:
             yield Change(title, "unpause", "it is paused")
 
@@ -193,19 +201,24 @@ class ContainerMachine:
 
     def adjust(self) -> None:
         found = inspected(self.api, self.container.container)
-        actions = {change.action for change in self._adjustments(found)} if found else set()
+        if found is None:
+            return
+        actions = {change.action for change in self._adjustments(found)}
         if "set" in actions:
-            self._limit()
+            self._limit(Limits.observed(found["HostConfig"], self._processors))
         if "connect" in actions:
             self.api.connect_container_to_network(self.container.container, self._network)
+        if "disconnect" in actions:
+            for other in set(found["NetworkSettings"]["Networks"]) - {self._network}:
+                self.api.disconnect_container_from_network(self.container.container, other)
         if "unpause" in actions:
             self._unpause()
 
-    def _limit(self) -> None:
+    def _limit(self, observed: Limits) -> None:
         """Sets all limits in one request, which the SDK does not offer."""
         name, limits = self.container.container, Limits.of(self.location.limits)
         url = f"{self.api.base_url}/v{self.api.api_version}/containers/{name}/update"
-        answer = self.api.post(url, json=limits.update, timeout=engine.TIMEOUT)
+        answer = self.api.post(url, json=limits.update(observed, self._processors), timeout=engine.TIMEOUT)
         if answer.status_code >= 300:
             explanation = answer.json().get("message", answer.text)
             raise engine.refused(f"limit {self.spec.name}", self.titles.place, explanation)

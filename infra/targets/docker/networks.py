@@ -25,14 +25,28 @@ def ensure(api: APIClient, name: str, labels: Mapping[str, str]) -> tuple[str, b
     found = find(api, name, labels)
     if found is not None:
         refuse_foreign(f"make network {name}", "network", name, found.get("Labels"), labels)
-        return str(found["Id"]), False
+        if is_as_declared(found):
+            return str(found["Id"]), False
+        _discard(api, str(found["Id"]))
     made = api.create_network(name, driver="bridge", options=OPTIONS, labels=dict(labels), check_duplicate=True)
     return str(made["Id"]), True
 
 
+def is_as_declared(found: Mapping[str, Any]) -> bool:
+    """Whether a network has our options."""
+    options = found.get("Options") or {}
+    return found.get("Driver") == "bridge" and all(options.get(name) == value for name, value in OPTIONS.items())
+
+
+def _discard(api: APIClient, network: str) -> None:
+    """Removes a network of ours, containers or not: theirs are connected to the next one."""
+    for container in api.inspect_network(network).get("Containers") or {}:
+        api.disconnect_container_from_network(container, network, force=True)
+    api.remove_network(network)
+
+
 def remove(api: APIClient, name: str, labels: Mapping[str, str]) -> None:
-    """Removes our network; one that is gone is fine."""
+    """Removes our network; one that is gone is fine, and one that somebody else made in its place stays."""
     found = find(api, name, labels)
-    if found is not None:
-        refuse_foreign(f"remove network {name}", "network", name, found.get("Labels"), labels)
+    if found is not None and is_ours(found.get("Labels"), labels):
         api.remove_network(found["Id"])

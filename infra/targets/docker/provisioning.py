@@ -216,7 +216,12 @@ class DockerProvisioner:
         return pulumi.ResourceOptions(
             provider=self.provider,
             delete_before_replace=True,
-            ignore_changes=["memorySwap", *(word for limit, word in SET_BY_US.items() if limits[limit])],
+            ignore_changes=[
+                "memorySwap",
+                "cpuSet",
+                "cpuShares",
+                *(word for limit, word in SET_BY_US.items() if limits[limit]),
+            ],
             replace_on_changes=[word for limit, word in SET_BY_US.items() if not limits[limit]],
             hooks=container_hooks.hooks(self.engine, self.labels),
         )

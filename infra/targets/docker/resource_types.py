@@ -128,6 +128,9 @@ def with_image(inputs: Values, found: ImageFacts) -> Location:
     return location.completed(names, placeholders=inside)
 
 
+OTHER_OPTIONS = "it was made with other options, by which its containers can talk to each other"
+
+
 class ContainerNetwork(OnEngine):
     """A bridge network of its own, on which containers do not talk to each other."""
 
@@ -158,7 +161,7 @@ class ContainerNetwork(OnEngine):
         return Converged({"networkId": found}, self.plan(inputs, None, operation) if made else [], findings)
 
     def observe(self, state: Values, operation: Operation) -> Observed | None:
-        from infra.targets.docker import networks
+        from infra.targets.docker import networks, ownership
         from infra.targets.docker.engine import connected
 
         try:
@@ -166,7 +169,10 @@ class ContainerNetwork(OnEngine):
                 found = networks.find(api, state["name"], state["labels"])
         except TargetError:
             return Observed()
-        return None if found is None else Observed({"networkId": str(found["Id"])})
+        if found is None or not ownership.is_ours(found.get("Labels"), state["labels"]):
+            return None  # the next `up` makes ours, or says whose is in its place
+        drift = [] if networks.is_as_declared(found) else [Change(f"network {state['name']}", "replace", OTHER_OPTIONS)]
+        return Observed({"networkId": str(found["Id"])}, drift)
 
     def delete(self, state: Values, operation: Operation) -> None:
         from infra.targets.docker import networks

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from infra.operations import purge
-from infra.targets import data_root
+from infra.targets import clones, data_root
 from infra.targets.clones import clone_id
 from tests.support.locations import container_location, location_resource
 from tools.paths import ROOT
@@ -236,6 +236,16 @@ def test_what_this_project_did_not_make_stays_and_is_told(
     told = capsys.readouterr().out
     assert f"kept, because this project did not make it: {theirs[0]}\n" in told
     assert f"kept, because this project did not make it: {theirs[1]}" in told
+
+
+def test_what_was_noted_of_a_move_goes_too(machine: Machine) -> None:
+    machine.has_server(OTHER_CLONE)
+    moved = machine.root.with_name("moved")
+    clones.adopt("9876543210", str(moved), machine.root)
+    noted = clones.register("9876543210")
+    assert noted.exists()
+    assert purge.run(purge.WORD) == 0
+    assert not noted.exists()
 
 
 def test_nothing_is_removed_behind_a_link(machine: Machine, tmp_path: Path) -> None:

@@ -244,6 +244,8 @@ def test_own_network(container: Container) -> None:
     options = {name: each.get("Options") or {} for name, each in container.networks.items()}
     default = [name for name, each in options.items() if each.get("com.docker.network.bridge.default_bridge") == "true"]
     expect_that(bool(options), "a network", "none")
+    others = sorted(set(options) - {container.location.names["network"]})
+    expect(others, [], "containers on these networks can reach the server: run `make up`")
     expect(default, [], "every container on the engine's default network can reach the server: run `make up`")
 
 

@@ -6,7 +6,9 @@ promises is in tests/machines/.
 
 from __future__ import annotations
 
+import io
 import socket
+import tarfile
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -18,7 +20,7 @@ from infra.targets.docker import archives, engine, one_shot, ownership
 from infra.targets.docker.container_location import FILES_ROOT
 from infra.targets.docker.limits import MEBIBYTE, Limits
 from infra.targets.docker.machine import ContainerMachine
-from infra.targets.machine import DataKind
+from infra.targets.machine import APPLIED_FILE, DataKind
 from infra.targets.spec import ServerSpec
 from tests.support import container_product
 from tests.support.container_places import LIMITS, make_container
@@ -33,14 +35,23 @@ SPEC = container_product.spec()
 
 
 def test_no_limit_is_taken_away_in_the_engines_words() -> None:
-    assert Limits().update == {"Memory": 0, "MemorySwap": -1, "NanoCpus": 0, "PidsLimit": -1}
+    unlimited: dict[str, int | str] = {"Memory": 0, "MemorySwap": -1, "NanoCpus": 0, "PidsLimit": -1}
+    assert Limits().update(Limits(), 4) == unlimited
+    confined = Limits(processors="2", shares=512)
+    assert Limits().update(confined, 4) == {**unlimited, "CpusetCpus": "0-3", "CpuShares": 1024}
+    assert Limits().update(confined, 1)["CpusetCpus"] == "0"
     declared = Limits.of({"memory": 1024, "nanoCpus": 500_000_000, "pids": 3})
-    assert declared.update == {"Memory": 1024, "MemorySwap": 1024, "NanoCpus": 500_000_000, "PidsLimit": 3}
+    limited = {"Memory": 1024, "MemorySwap": 1024, "NanoCpus": 500_000_000, "PidsLimit": 3}
+    assert declared.update(Limits(), 4) == limited
 
 
 @pytest.mark.parametrize("nothing", [None, 0, -1])
 def test_the_engine_has_three_words_for_no_limit(nothing: int | None) -> None:
-    assert Limits.observed({"Memory": 0, "NanoCpus": None, "PidsLimit": nothing}) == Limits()
+    assert Limits.observed({"Memory": 0, "NanoCpus": None, "PidsLimit": nothing}, 4) == Limits()
+    assert Limits.observed({"CpusetCpus": "0-3", "CpuShares": 1024}, 4) == Limits()
+    assert str(Limits.observed({"CpusetCpus": "2", "CpuShares": 512}, 4)).endswith(
+        "only processors 2, 512 shares of processor time"
+    )
 
 
 def test_limits_for_people() -> None:
@@ -58,12 +69,18 @@ def test_what_was_done_by_hand_is_told_and_mended(stage: Stage) -> None:
     stage.up(SPEC)
     name = stage.parts.container
     container, server = f"container {name}", "server third"
+    other = stage.api.create_network(f"{stage.network}-other", labels=dict(stage.parts.labels))["Id"]
     by_hand: list[tuple[Callable[[], object], list[tuple[str, str]]]] = [
         (lambda: stage.api.pause(name), [("unpause", container)]),
         (
             lambda: stage.api.update_container(name, mem_limit="32m", memswap_limit="32m"),
             [("set", f"limits of {container}")],
         ),
+        (
+            lambda: stage.api.update_container(name, cpuset_cpus="0", cpu_shares=512),
+            [("set", f"limits of {container}")],
+        ),
+        (lambda: stage.api.connect_container_to_network(name, other), [("disconnect", container)]),
         (
             lambda: stage.api.disconnect_container_from_network(name, stage.network),
             [("connect", container), ("await", server)],
@@ -74,6 +91,7 @@ def test_what_was_done_by_hand_is_told_and_mended(stage: Stage) -> None:
         assert actions(stage.plan(SPEC)) == expected
         stage.apply(SPEC)
         assert stage.plan(SPEC) == []
+    stage.api.remove_network(other)
 
 
 def test_limits_that_differ_are_named(stage: Stage) -> None:
@@ -102,6 +120,25 @@ def test_a_pause_ends_once_the_engine_finds_it_healthy_again(stage: Stage) -> No
     wait_until(lambda: stage.api.inspect_container(name)["State"]["Health"]["Status"] == "unhealthy", seconds=20)
     stage.apply(SPEC)
     assert stage.api.inspect_container(name)["State"]["Health"]["Status"] == "healthy"
+
+
+def test_a_file_that_became_a_link_is_written_again(stage: Stage) -> None:
+    stage.up(SPEC)
+    (path,) = [file.path for file in SPEC.files if not file.once][:1]
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        link = tarfile.TarInfo(path)
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/hostname"
+        archive.addfile(link)
+        record = tarfile.TarInfo(APPLIED_FILE)
+        record.type, record.linkname = tarfile.SYMTYPE, "/etc/hostname"
+        archive.addfile(record)
+    with one_shot.file_access(stage.api, stage.parts) as container:
+        stage.api.put_archive(container, FILES_ROOT, stream.getvalue())
+    archives.forget(stage.parts.container)
+    assert ("write", f"file {path} of {SPEC.name}") in actions(stage.plan(SPEC))
+    stage.apply(SPEC)
+    assert stage.plan(SPEC) == []
 
 
 # Volumes --------------------------------------------------------------------------------------------------------------
