@@ -17,7 +17,8 @@ from infra.targets import clones, lifecycle
 from infra.targets import server as servers
 from infra.targets import target as targets
 from infra.targets.location import Location
-from infra.targets.machine import ProcessState
+from infra.targets.machine import DataKind, ProcessState
+from infra.targets.server import Facts
 from infra.targets.server import Server as RunningServer
 from infra.targets.spec import ServerSpec
 
@@ -59,6 +60,7 @@ class Server(Handler):
             if server is None:
                 return [Change(f"server {name}", "start", "is not running yet")]
             facts = servers.read(server)
+            _refuse_lost_data(facts, server, state)
             if has_unknown([inputs["instance"]]):
                 facts = replace(facts, process=ProcessState())
             return servers.plan(facts, server).changes
@@ -73,6 +75,8 @@ class Server(Handler):
                 place = targets.load(location.target).describe(location)[1]
                 cause = "its location is gone, or has lost its mark"
                 raise TargetError(f"start {location.server}", place, cause, "run `up` again")
+            if state is not None:
+                _refuse_lost_data(servers.read(server), server, state)
             outcome = lifecycle.apply(server, cancelled=operation.cancelled, progress=operation.progress)
             endpoint = location.endpoint()
             forget(endpoint.host, endpoint.port)
@@ -99,6 +103,22 @@ class Server(Handler):
 
     def upgraded(self, values: Values) -> Values:
         return targets.upgraded_server(values)
+
+
+def _refuse_lost_data(facts: Facts, server: RunningServer, state: Values | None) -> None:
+    """Raises TargetError where the state knows of data at this very place, and there is none: it would begin empty."""
+    if state is None or facts.data is not DataKind.ABSENT:
+        return
+    now, before = server.machine.location, Location.from_json(state["location"])
+    if (now.target, now.via, now.names.get("engine")) != (before.target, before.via, before.names.get("engine")):
+        return  # a server elsewhere begins empty
+    title = server.machine.titles.data
+    raise TargetError(
+        f"start {server.spec.name}",
+        title,
+        f"its data is gone: the server has run on it (version {state['version']}), and there is nothing left in it",
+        "restore it from a backup; to begin anew with empty data, and other passwords: make down STACK=... DATA=delete",
+    )
 
 
 def _refuse_another_clones(operation: str, location: Location) -> None:
