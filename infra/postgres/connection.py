@@ -7,6 +7,7 @@ printed alike.
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -34,6 +35,9 @@ LOCK_KEY = 0x636972636C650001
 WORK_KEY = LOCK_KEY + 1
 """Held by a session that works beside the one that holds LOCK_KEY: the server goes on with its statement when this process is
 killed, and the next run must not begin before that is over."""
+
+SUPERUSERS_SETTING = "session_replication_role"
+"""The one setting among those of a session that only a superuser may choose."""
 
 _LOCK_POLL = 0.05
 
@@ -141,27 +145,48 @@ def _opened(server: Login | str, where: str, **parameters: Any) -> Connection:
 
 
 @contextmanager
-def beside(connection: Connection) -> Iterator[Connection]:
-    """Another session like it, for what must neither see nor leave anything of a session. Raises ServerError."""
+def beside(connection: Connection, role: str = "") -> Iterator[Connection]:
+    """Another session like it, for what must neither see nor leave anything of a session. Raises ServerError.
+
+    role: who has logged in to it, in place of the same user. Any function or trigger that runs in a session can end a SET ROLE
+    and a SET SESSION AUTHORIZATION, and would be the superuser again.
+    """
     from psycopg.sql import SQL, Literal
 
     info = connection.info
-    with _opened(info.dsn, f"{info.user}@{info.host}:{info.port}/{info.dbname}", password=info.password) as found:
+    user = role or info.user
+    where = f"{user}@{info.host}:{info.port}/{info.dbname}"
+    with _let_in(connection, user) as password:
+        found = _opened(info.dsn, where, user=user, password=password, **_options(info.dsn, user == info.user))
+    with found:
         found.execute(SQL("SELECT pg_advisory_lock({})").format(Literal(WORK_KEY)))
         yield found
 
 
-@contextmanager
-def acting_as(connection: Connection, role: str) -> Iterator[None]:
-    """What the superuser's session does in this block, `role` does: its own code would run as the superuser otherwise."""
-    from psycopg.sql import SQL, Identifier
+def _options(dsn: str, is_superuser: bool) -> dict[str, str]:
+    from psycopg.conninfo import conninfo_to_dict
 
-    connection.execute(SQL("SET SESSION AUTHORIZATION {}").format(Identifier(role)))
+    told = str(conninfo_to_dict(dsn).get("options") or "")
+    own = [word for word in told.split(" -c ") if is_superuser or not word.startswith(SUPERUSERS_SETTING)]
+    return {"options": " -c ".join(own)}
+
+
+@contextmanager
+def _let_in(superuser: Connection, role: str) -> Iterator[str]:
+    """A password of the role for the moment that a login takes: one that cannot log in is given one that is kept nowhere."""
+    if role == superuser.info.user:
+        yield superuser.info.password
+        return
+    from psycopg.sql import SQL, Identifier, Literal
+
+    from infra.postgres.roles import verifier
+
+    password, name = secrets.token_urlsafe(32), Identifier(role)
+    superuser.execute(SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(name, Literal(verifier(password))))
     try:
-        yield
+        yield password
     finally:
-        if not connection.closed and not connection.broken:
-            connection.execute("RESET SESSION AUTHORIZATION")
+        superuser.execute(SQL("ALTER ROLE {} NOLOGIN PASSWORD NULL").format(name))
 
 
 def reconnected(login: Login, database: str) -> Login:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -25,21 +26,22 @@ from infra.postgres.statements import Statement, line_and_column, split
 
 if TYPE_CHECKING:
     from psycopg import Connection, Error
-    from psycopg.sql import SQL, Composable
+    from psycopg.sql import SQL, Composable, Composed
 
 
 @dataclass(frozen=True)
 class FileChange(Change):
     """A change whose statements come from a file, so that an error can name file, line and column.
 
-    path: the file as shown in errors. text: its content. begin: where it begins in `statement`, in characters.
-    role: who runs it.
+    path: the file as shown in errors. text: its content; `statement` may add to it, but only at the end. role: who runs it, in
+    a session of its own; empty for the superuser. admit, dismiss: what the superuser does before and after.
     """
 
     path: str = ""
     text: str = ""
-    begin: int = 0
     role: str = ""
+    admit: tuple[Composed, ...] = ()
+    dismiss: tuple[Composed, ...] = ()
 
 
 TOLERATED = ("23", "42", "2BP01", "0A000", "55000", "55006")
@@ -64,35 +66,73 @@ def joined(parts: Sequence[Composable]) -> Composable:
 def run(connection: Connection, changes: Sequence[Change], *, cancelled: threading.Event, wait: float = 10.0) -> None:
     """Runs all of `changes` in order. Consecutive transactional changes share one transaction.
 
-    A file has a transaction and a session of its own: what it sets, locks or prepares is gone when the next one begins.
-    wait: seconds until a lock that another session holds is an error. Raises MigrationError (with file:line:column) or
-    CatalogError; the failed statement's transaction is rolled back.
+    A file has a transaction and a session of its own: what it sets, locks or prepares is gone when the next one begins, and
+    it can be no one but its role. connection: the superuser's. wait: seconds until a lock that another session holds is an
+    error. Raises MigrationError (with file:line:column) or CatalogError; the failed statement's transaction is rolled back.
     """
     for group in _groups(changes):
         _stop_if(cancelled)
-        is_file = isinstance(group[0], FileChange)
-        with beside(connection) if is_file else nullcontext(connection) as own, _interrupted_by(cancelled, own):
+        with (
+            _own_session(connection, group[0]) as own,
+            _interrupted_by(cancelled, own),
+            _observed_by(connection),
+        ):
             if group[0].transactional:
                 _run_together(own, group, cancelled, wait)
             else:
                 _run_alone(own, group[0], cancelled, wait)
 
 
+@contextmanager
+def _own_session(connection: Connection, change: Change) -> Iterator[Connection]:
+    """The session for a change: a file's own, in which its role may record it for as long as that lasts."""
+    if not isinstance(change, FileChange):
+        yield connection
+        return
+    with beside(connection, change.role) as own:
+        for statement in change.admit:
+            connection.execute(statement)
+        try:
+            yield own
+        finally:
+            for statement in () if connection.closed or connection.broken else change.dismiss:
+                connection.execute(statement)
+
+
+_OBSERVER: ContextVar[Connection | None] = ContextVar("observer", default=None)
+"""The superuser's session, which is asked who holds a lock: only the superuser is shown what others do."""
+
+
+@contextmanager
+def _observed_by(observer: Connection) -> Iterator[None]:
+    token = _OBSERVER.set(observer)
+    try:
+        yield
+    finally:
+        _OBSERVER.reset(token)
+
+
 def repair(
-    connection: Connection, changes: Sequence[Change], *, cancelled: threading.Event, wait: float = 10.0
+    connection: Connection,
+    changes: Sequence[Change],
+    *,
+    cancelled: threading.Event,
+    wait: float = 10.0,
+    observer: Connection | None = None,
 ) -> tuple[list[Change], list[Finding]]:
     """Runs changes, where one that fails does not stop the others; returns the changes done and a finding per failure.
 
     Transactional changes of one object share a transaction, so that no lock is held while another is waited for; the
-    others follow. wait: see `run`; once it has passed, each of the others is tried once, and the error comes last. Raises
-    CatalogError for failures that do not concern the object itself (see TOLERATED).
+    others follow. observer: the superuser's session where this is another's. wait: see `run`; once it has passed, each of the
+    others is tried once, and the error comes last. Raises CatalogError for failures that do not concern the object itself (see
+    TOLERATED).
     """
     import psycopg
 
     done: list[Change] = []
     refused: list[Finding] = []
     locked: CirclePayError | None = None
-    with _interrupted_by(cancelled, connection):
+    with _interrupted_by(cancelled, connection), _observed_by(observer or connection):
         for group in _by_object(changes):
             _stop_if(cancelled)
             try:
@@ -182,10 +222,7 @@ def _run_alone(connection: Connection, change: Change, cancelled: threading.Even
     try:
         _run_statements(connection, _text(connection, change), cancelled, wait)
     except psycopg.Error as error:
-        location = _Location.of(change, error, None)
-        if not connection.closed and not connection.broken:
-            connection.execute("RESET SESSION AUTHORIZATION")
-        _fail(connection, change, error, location)
+        _fail(connection, change, error, _Location.of(change, error, None))
 
 
 def _run_statements(connection: Connection, text: str, cancelled: threading.Event, wait: float) -> None:
@@ -246,7 +283,7 @@ class _Location:
         # The server counts characters from 1, and not every error has a position; else the statement's beginning is
         # used.
         within = int(error.diag.statement_position or 1) - 1
-        return cls(change, min(max(start + within - change.begin, 0), len(change.text)))
+        return cls(change, min(start + within, len(change.text)))
 
     def __str__(self) -> str:
         line, column = line_and_column(self.change.text, self.offset)
@@ -284,21 +321,20 @@ def _hint(connection: Connection, change: Change, error: Error) -> str:
 
 
 def _open_transactions(connection: Connection) -> str:
-    if connection.closed or connection.broken:
+    observer = _OBSERVER.get() or connection
+    if any(each.closed or each.broken for each in (connection, observer)):
         return "unknown"
     _rollback(connection)
-    # Only the superuser is shown what other roles' sessions do, and the owner may be at work here.
-    connection.execute("BEGIN; SET LOCAL SESSION AUTHORIZATION DEFAULT")
-    row = connection.execute(
+    row = observer.execute(
         """
-        SELECT string_agg(format('session %s, %s, in a transaction since %s', pid,
+        SELECT string_agg(format('session %%s, %%s, in a transaction since %%s', pid,
                                  coalesce(nullif(application_name, ''), usename),
                                  to_char(xact_start, 'HH24:MI:SS')), '; ')
         FROM pg_stat_activity
-        WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
-        """
+        WHERE datname = current_database() AND pid NOT IN (pg_backend_pid(), %s) AND xact_start IS NOT NULL
+        """,
+        (connection.info.backend_pid,),
     ).fetchone()
-    _rollback(connection)
     return str(row[0]) if row and row[0] else "it has ended in the meantime"
 
 

@@ -23,7 +23,7 @@ from infra.postgres.statements import line_and_column
 
 # facts and execution are imported late: in every run the Pulumi program only reads the files.
 if TYPE_CHECKING:
-    from psycopg.sql import Composable
+    from psycopg.sql import Composable, Composed
 
     from infra.postgres.execution import FileChange
     from infra.postgres.facts import AppliedMigration, Catalog
@@ -267,25 +267,30 @@ def record_table() -> Change:
 
 
 def _apply(migration: Migration, owner: str) -> FileChange:
-    from psycopg.sql import SQL, Identifier
-
     from infra.postgres.execution import FileChange, joined, raw
 
-    # Not SET ROLE: a RESET ROLE in the file would end that. The record is the superuser's, whom no owner can deceive.
-    before = SQL("SET SESSION AUTHORIZATION {}\n;\n").format(Identifier(owner)) if owner else SQL("")
     return FileChange(
         subject=f"migration {migration.label}",
         action="apply",
         reason="has not been applied",
         lock="ACCESS EXCLUSIVE on the tables it alters" if migration.transactional else "depends on its statements",
         reversible=False,
-        statement=before + joined([raw(migration.text), raw("RESET SESSION AUTHORIZATION"), _record(migration)]),
+        statement=joined([raw(migration.text), _record(migration)]),
         transactional=migration.transactional,
-        begin=len(before.as_string(None)),
         role=owner,
+        admit=_may_record(owner, "GRANT", "TO"),
+        dismiss=_may_record(owner, "REVOKE", "FROM"),
         path=migration.path,
         text=migration.text,
     )
+
+
+def _may_record(owner: str, verb: str, preposition: str) -> tuple[Composed, ...]:
+    """File and record share a transaction, and so a role; beyond it the record is the superuser's alone."""
+    from psycopg.sql import SQL, Identifier
+
+    rights = ("USAGE ON SCHEMA circlepay", "INSERT ON TABLE circlepay.migrations") if owner else ()
+    return tuple(SQL(f"{verb} {right} {preposition} {{}}").format(Identifier(owner)) for right in rights)
 
 
 def _record(migration: Migration, *, adopted: bool = False) -> Composable:

@@ -35,7 +35,7 @@ from infra.postgres import (
     schema,
     session_settings,
 )
-from infra.postgres.connection import MAINTENANCE_DATABASE, acting_as, connect, exclusive, reconnected
+from infra.postgres.connection import MAINTENANCE_DATABASE, SUPERUSERS_SETTING, beside, connect, exclusive, reconnected
 from infra.postgres.database import DatabaseDeclaration
 from infra.postgres.facts import Catalog
 from infra.postgres.indexes import OptionalDrop, read_optional_drops
@@ -61,7 +61,7 @@ class Section(StrEnum):
 
 
 EVERYTHING = frozenset(Section)
-_TRIGGERS_FIRE = {"session_replication_role": "origin"}
+_TRIGGERS_FIRE = {SUPERUSERS_SETTING: "origin"}
 """For what migrations write, whatever somebody has set for the superuser or for every role."""
 
 SCHEMA = "schema"
@@ -367,9 +367,11 @@ class _Run:
             known = self._replay(list(applied))
         return self._repair_objects(connection, ownership.plan(facts, known, self.objects.owner.name))
 
-    def _repair_objects(self, connection: Connection, changes: list[Change]) -> list[Change]:
+    def _repair_objects(
+        self, connection: Connection, changes: list[Change], observer: Connection | None = None
+    ) -> list[Change]:
         wait = self.objects.lock_timeout
-        done, refused = execution.repair(connection, changes, cancelled=self.cancelled, wait=wait)
+        done, refused = execution.repair(connection, changes, cancelled=self.cancelled, wait=wait, observer=observer)
         self.refused += refused
         self._report(done)
         return done
@@ -398,8 +400,8 @@ class _Run:
             misplaced = ownership.plan(facts, known, self.objects.owner.name)
             mended = self._repair_objects(connection, [*misplaced, *ownership.foreign_key_triggers(facts, known)])
             if repairs := schema.plan(facts, _schema(self.objects, known)):
-                with acting_as(connection, self.objects.owner.name):
-                    mended += self._repair_objects(connection, repairs)
+                with beside(connection, self.objects.owner.name) as session:
+                    mended += self._repair_objects(session, repairs, observer=connection)
             if mended:
                 # What was mended may have findings of its own, and others may be gone with it.
                 facts = catalog.read(connection)

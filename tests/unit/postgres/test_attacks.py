@@ -7,9 +7,14 @@ import pytest
 
 from tests.support import attacks
 from tests.unit.postgres.conftest import ROLE, Stage
+from tests.unit.postgres.test_ownership import migration
 
 TRAP = f"""
 BEGIN
+    BEGIN
+        EXECUTE 'RESET SESSION AUTHORIZATION';
+    EXCEPTION WHEN OTHERS THEN NULL;
+    END;
     IF current_setting('is_superuser') = 'on' THEN
         ALTER ROLE {ROLE} SUPERUSER;
     END IF;
@@ -61,3 +66,20 @@ def test_what_the_owner_was_made_to_leave_behind_is_not_run_by_the_superuser(sta
         assert stage.ask("SELECT rolsuper FROM pg_roles WHERE rolname = %s", ROLE) is False
     finally:
         stage.run(f"ALTER ROLE {ROLE} NOSUPERUSER", "DROP FUNCTION public.setval(text, bigint)")
+
+
+def test_a_trigger_that_a_migration_fires_cannot_become_the_superuser(stage: Stage) -> None:
+    stage.run("INSERT INTO users (email, first_name, last_name, country_code) VALUES ('fired', 'A', 'B', 'KR')")
+    trap = TRAP.format(result="NEW")
+    with stage.as_application() as session:
+        session.execute(f"CREATE FUNCTION pg_temp.trap() RETURNS trigger LANGUAGE plpgsql AS $f${trap}$f$".encode())
+        session.execute("CREATE TRIGGER trap BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION pg_temp.trap()")
+        done = stage.apply(**migration(stage, "UPDATE users SET first_name = 'C' WHERE email = 'fired'"))
+    assert [change.action for change in done.changes if change.subject.startswith("migration")] == ["apply"]
+    assert stage.ask("SELECT first_name FROM users WHERE email = 'fired'") == "C"
+    assert stage.ask("SELECT rolsuper FROM pg_roles WHERE rolname = %s", ROLE) is False
+    assert (
+        stage.ask("SELECT rolcanlogin OR rolpassword IS NOT NULL FROM pg_authid WHERE rolname = 'circlepay_owner'")
+        is False
+    )
+    assert stage.ask("SELECT has_table_privilege('circlepay_owner', 'circlepay.migrations', 'INSERT')") is False

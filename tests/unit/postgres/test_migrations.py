@@ -285,7 +285,9 @@ def test_what_was_applied_is_recorded(stage: Stage) -> None:
             "SELECT version, name, sha256, applied_at <= now(), duration > interval '0', applied_by "
             "FROM circlepay.migrations ORDER BY version"
         ).fetchall()
-    expected = [(item.version, item.name, item.sha256, True, True, "postgres") for item in stage.objects.migrations]
+    expected = [
+        (item.version, item.name, item.sha256, True, True, "circlepay_owner") for item in stage.objects.migrations
+    ]
     assert rows == expected
 
 

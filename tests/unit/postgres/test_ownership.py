@@ -125,12 +125,12 @@ def test_a_migration_of_an_upgrade_may_replace_what_was_the_superusers(
     test_everything_but_the_record_belongs_to_the_owner(stage)
 
 
-def test_a_migration_is_run_by_the_owner_and_recorded_by_the_superuser(stage: Stage) -> None:
+def test_a_migration_is_run_and_recorded_by_the_owner(stage: Stage) -> None:
     text = "CREATE TABLE made_by (who name DEFAULT session_user); RESET ROLE; INSERT INTO made_by DEFAULT VALUES"
     stage.apply(**migration(stage, text))
     assert stage.ask("SELECT who FROM made_by") == OWNER
     assert stage.ask("SELECT tableowner FROM pg_tables WHERE tablename = 'made_by'") == OWNER
-    assert stage.ask("SELECT DISTINCT applied_by FROM circlepay.migrations") == "postgres"
+    assert stage.ask("SELECT DISTINCT applied_by FROM circlepay.migrations") == OWNER
 
 
 @pytest.mark.parametrize("transactional", [True, False])
