@@ -171,6 +171,31 @@ SELECT json_build_object(
     FROM pg_type t JOIN schemas s ON s.oid = t.typnamespace
     WHERE t.typtype IN ('e', 'd', 'r')
       AND NOT EXISTS (SELECT FROM extension_members e WHERE e.classid = 'pg_type'::regclass AND e.objid = t.oid)),
+-- Kinds whose existence alone is compared; OIDs from 16384 on are not PostgreSQL's own (FirstNormalObjectId).
+'others', (SELECT coalesce(json_agg(json_build_object('kind', i.type, 'name', i.identity) ORDER BY i.type, i.identity), '[]')
+    FROM (SELECT tableoid, oid FROM pg_am
+          UNION ALL SELECT tableoid, oid FROM pg_cast
+          UNION ALL SELECT tableoid, oid FROM pg_collation
+          UNION ALL SELECT tableoid, oid FROM pg_conversion
+          UNION ALL SELECT tableoid, oid FROM pg_event_trigger
+          UNION ALL SELECT tableoid, oid FROM pg_extension
+          UNION ALL SELECT tableoid, oid FROM pg_foreign_data_wrapper
+          UNION ALL SELECT tableoid, oid FROM pg_foreign_server
+          UNION ALL SELECT tableoid, oid FROM pg_language
+          UNION ALL SELECT tableoid, oid FROM pg_opclass
+          UNION ALL SELECT tableoid, oid FROM pg_operator
+          UNION ALL SELECT tableoid, oid FROM pg_opfamily
+          UNION ALL SELECT tableoid, oid FROM pg_publication
+          UNION ALL SELECT tableoid, oid FROM pg_statistic_ext
+          UNION ALL SELECT tableoid, oid FROM pg_transform
+          UNION ALL SELECT tableoid, oid FROM pg_ts_config
+          UNION ALL SELECT tableoid, oid FROM pg_ts_dict
+          UNION ALL SELECT tableoid, oid FROM pg_ts_parser
+          UNION ALL SELECT tableoid, oid FROM pg_ts_template
+          UNION ALL SELECT s.tableoid, s.oid FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid
+                    WHERE d.datname = current_database()) o (classid, objid)
+    CROSS JOIN LATERAL pg_identify_object(o.classid, o.objid, 0) i
+    WHERE o.objid >= 16384 AND NOT EXISTS (SELECT FROM extension_members e WHERE e.classid = o.classid AND e.objid = o.objid)),
 'grants', (SELECT coalesce(json_agg(json_build_object(
     'kind', a.kind, 'schema', a.schema, 'name', a.name, 'detail', a.detail, 'owner', pg_get_userbyid(a.owner),
     'grantor', pg_get_userbyid(x.grantor),

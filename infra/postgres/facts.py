@@ -222,6 +222,14 @@ class Type:
 
 
 @dataclass(frozen=True)
+class OtherObject:
+    """An object of a kind of which only the existence is compared; both words are pg_identify_object's."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True)
 class Grant:
     """One privilege on one object, granted to a role other than its owner. detail: a column, or a function's arguments."""
 
@@ -310,6 +318,7 @@ class Catalog:
     functions: tuple[Function, ...] = ()
     sequences: tuple[Sequence, ...] = ()
     types: tuple[Type, ...] = ()
+    others: tuple[OtherObject, ...] = ()
     grants: tuple[Grant, ...] = ()
     other_grants: tuple[OtherGrant, ...] = ()
     default_grants: tuple[DefaultGrant, ...] = ()

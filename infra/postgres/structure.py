@@ -178,6 +178,10 @@ def _extra_others(catalog: Catalog, declared: Catalog) -> Iterator[Finding]:
         if sequence.schema in managed and (sequence.schema, sequence.name) not in sequences and not of_extra_table:
             subject = f"sequence {sequence.schema}.{sequence.name}"
             yield Finding(subject, "no migration creates it", "add a migration that creates it, or drop it")
+    for other in sorted({*catalog.others} ^ {*declared.others}, key=str):
+        problem = "no migration creates it" if other in catalog.others else "is missing"
+        remedy = "add a migration that creates it" + (", or drop it" if other in catalog.others else " again")
+        yield Finding(f"{other.kind} {other.name}", problem, remedy)
     types = {(item.schema, item.name) for item in declared.types}
     for item in catalog.types:
         if item.schema in managed and (item.schema, item.name) not in types:
