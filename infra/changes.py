@@ -6,7 +6,7 @@ server (a PostgreSQL connection, a Redis client, a process).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypedDict
@@ -71,6 +71,13 @@ class Change:
         )
 
 
+class Severity(StrEnum):
+    """warning: asks for a decision. note: what is kept as documented, with its price, and asks for nothing now."""
+
+    WARNING = "warning"
+    NOTE = "note"
+
+
 @dataclass(frozen=True)
 class Finding:
     """Something observed that `up` does not change by itself: structural drift, a redundant index, a known limit.
@@ -83,10 +90,22 @@ class Finding:
     problem: str
     remedy: str
     cost: str = ""
+    severity: Severity = Severity.WARNING
 
     def as_dict(self) -> dict[str, str]:
         """The finding as plain strings, for outputs and `--json`."""
-        return {"subject": self.subject, "problem": self.problem, "cost": self.cost, "remedy": self.remedy}
+        return {
+            "subject": self.subject,
+            "problem": self.problem,
+            "cost": self.cost,
+            "remedy": self.remedy,
+            "severity": str(self.severity),
+        }
+
+
+def asking(findings: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
+    """The findings that ask for a decision; one of an earlier release, which has no severity, does."""
+    return [dict(finding) for finding in findings if finding.get("severity") != Severity.NOTE]
 
 
 def describe(change: ShownChange) -> str:

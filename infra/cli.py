@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
+from infra.changes import asking
 from infra.endpoint import SERVERS
 from infra.errors import CirclePayError
 from infra.version import VERSION
@@ -196,7 +197,7 @@ def status(stack: str, as_json: bool, drift: bool, strict: bool) -> int:
         _print_json(found.as_dict())
     else:
         display.status(display.console(), found)
-    return DONE if found.well and not (strict and found.findings) else DIFFERS
+    return DONE if found.well and not (strict and asking(found.findings)) else DIFFERS
 
 
 @cli.command()
@@ -318,10 +319,11 @@ def _print_summary(stack: str, *, as_json: bool) -> int:
 @cli.command()
 @stack_option
 @json_option
-def findings(stack: str, as_json: bool) -> int:
+@click.option("--all", "notes", is_flag=True, help="What is kept as documented too, with what that costs.")
+def findings(stack: str, as_json: bool, notes: bool) -> int:
     """List what was found and only a decision of yours can settle, with cost and remedy.
 
-    Exit code 2 when there are any.
+    Exit code 2 when there are any; what is kept as documented does not count.
     """
     from infra.operations import display, status
     from infra.operations import stack as stacks
@@ -330,8 +332,8 @@ def findings(stack: str, as_json: bool) -> int:
     if as_json:
         _print_json(found)
     else:
-        display.findings(display.console(), found)
-    return DIFFERS if found else DONE
+        display.findings(display.console(), found, notes=notes)
+    return DIFFERS if asking(found) else DONE
 
 
 @cli.command()

@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
-from infra.changes import Effect, ShownChange, describe
+from infra.changes import Effect, ShownChange, asking, describe
 from infra.operations.monitor import PAIRS, Table
 from infra.operations.overview import Line
 from infra.operations.preview import Planned, Preview
@@ -111,8 +111,8 @@ def status(console: Console, found: Status) -> None:
         mark = "[yellow]i[/yellow]" if checks.get("failed") else _mark(True)
         console.print(f"{mark} verified  {_verified(checks)}")
     _drift(console, found)
-    if found.findings:
-        console.print(f"[yellow]i[/yellow] findings  {len(found.findings)}; `circlepay findings` lists them")
+    if waiting := asking(found.findings):
+        console.print(f"[yellow]i[/yellow] findings  {len(waiting)}; `circlepay findings` lists them")
     if not found.well and not found.drift_problem:
         suffix = "" if found.stack == "local" else f" STACK={found.stack}"
         console.print(
@@ -181,8 +181,8 @@ def preview(console: Console, found: Preview) -> None:
     if not found.planned:
         console.print("Nothing: everything is as declared.")
     planned(console, found.planned)
-    if found.findings:
-        console.print(f"{len(found.findings)} findings, which `up` leaves as they are: `circlepay findings` lists them")
+    if waiting := asking(found.findings):
+        console.print(f"{_counted(waiting)}, which `up` leaves as they are: `circlepay findings` lists them")
 
 
 def planned(console: Console, found: Iterable[Planned]) -> None:
@@ -201,10 +201,24 @@ def _past(change: ShownChange) -> str:
     return f"{change['action']} {change['subject']} — {then}{reason.removeprefix(now)}{interrupted}"
 
 
-def findings(console: Console, found: Sequence[dict[str, str]]) -> None:
-    """Findings with cost and remedy; what consecutive findings share is printed once, after the last of them."""
-    if not found:
+def _counted(found: Sequence[object]) -> str:
+    return f"{len(found)} finding{'' if len(found) == 1 else 's'}"
+
+
+def findings(console: Console, found: Sequence[dict[str, str]], *, notes: bool = False) -> None:
+    """Findings with cost and remedy; what consecutive findings share is printed once, after the last of them.
+
+    notes: also those that ask for nothing, which are else only counted.
+    """
+    waiting = asking(found)
+    if not waiting and not notes:
         console.print("No findings.")
+    _listed(console, found if notes else waiting)
+    if not notes and len(found) > len(waiting):
+        console.print(f"{len(found) - len(waiting)} more of what is kept as documented: `circlepay findings --all`")
+
+
+def _listed(console: Console, found: Sequence[dict[str, str]]) -> None:
     for remedy, same in groupby(found, key=lambda finding: finding.get("remedy", "")):
         group = list(same)
         shared = group[0].get("cost", "") if len({finding.get("cost", "") for finding in group}) == 1 else ""
@@ -239,8 +253,9 @@ def summary(console: Console, found: Summary) -> None:
     _done(console, found)
     for text in value["warnings"]:
         console.print(f"\n[yellow]warning[/yellow] {escape(text)}")
-    if value["findings"]:
-        console.print(f"\n[yellow]{len(value['findings'])} findings[/yellow] need your decision: `circlepay findings`")
+    if waiting := asking(value["findings"]):
+        verb = "needs" if len(waiting) == 1 else "need"
+        console.print(f"\n[yellow]{_counted(waiting)}[/yellow] {verb} your decision: `circlepay findings`")
     console.print("\n[bold]Next[/bold]")
     commands = Grid(box=None, show_header=False, pad_edge=True, padding=(0, 0, 0, 2))
     commands.add_column(no_wrap=True)

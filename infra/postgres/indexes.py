@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra import files
-from infra.changes import Change, Finding
+from infra.changes import Change, Finding, Severity
 from infra.errors import CatalogError
 from infra.postgres.execution import raw
 from infra.postgres.facts import Catalog, Index, Table
@@ -193,6 +193,7 @@ def findings(catalog: Catalog, declared: Catalog | None) -> list[Finding]:
             cost=f"one more index write per row inserted into {item.index.table}, and its size: "
             "`circlepay monitor --query redundant_indexes`",
             remedy="set postgres.dropRedundantIndexes: true, which blocks no writers",
+            severity=Severity.NOTE,
         )
         for item in covered
     ]

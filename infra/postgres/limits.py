@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra.changes import Finding
+from infra.changes import Finding, Severity
 from infra.postgres.facts import Catalog
 
 FINANCIAL_TABLES = frozenset({"wallets", "transactions", "kyc_documents"})
@@ -36,6 +36,7 @@ def _cascades(catalog: Catalog) -> list[Finding]:
             cost="financial records are lost with the user, without a trace",
             remedy="deactivate users (is_active) instead of deleting them, or add a migration that makes it "
             "ON DELETE RESTRICT",
+            severity=Severity.NOTE,
         )
         for item in catalog.constraints
         if item.kind == "f" and item.table in FINANCIAL_TABLES and "ON DELETE CASCADE" in item.definition
@@ -55,6 +56,7 @@ def _keys(catalog: Catalog) -> list[Finding]:
                 problem=f"ends at 2^31 - 1, then every insert into {table} fails{_warned(item.last_value or 0)}",
                 remedy="well before that (`circlepay monitor --query sequence_use`), add a migration that makes "
                 f"{schema}.{table}.{column} and the columns that reference it bigint (it rewrites the table)",
+                severity=Severity.WARNING if _warned(item.last_value or 0) else Severity.NOTE,
             )
         )
     return found
@@ -72,6 +74,7 @@ def _narrow(catalog: Catalog) -> list[Finding]:
             problem=f"{item.type} cannot hold a Solana {_SOLANA[width][0]}",
             remedy=f"before Solana is used, add a migration: ALTER TABLE {item.schema}.{item.table} "
             f"ALTER COLUMN {item.name} TYPE varchar({_SOLANA[width][1]}); it rewrites no rows",
+            severity=Severity.NOTE,
         )
         for item in catalog.columns
         if (width := _TOO_NARROW.get((item.table, item.name))) and item.type == f"character varying({width})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from infra.changes import Finding
+from infra.changes import Finding, Severity
 from infra.postgres.facts import Catalog, Grant
 from infra.postgres.privileges import (
     BEYOND_ROWS,
@@ -34,6 +34,7 @@ def findings(catalog: Catalog, declared: PrivilegesDeclaration) -> list[Finding]
                 f"PUBLIC, which is every role of the server, has {', '.join(public)} "
                 "(PostgreSQL's default, kept as documented)",
                 "set postgres.restrictPublic: true",
+                severity=Severity.NOTE,
             )
         )
     return found

@@ -277,3 +277,14 @@ def test_commands_to_type_next_are_on_one_line_each(view: StackView) -> None:
     assert len(lines) == len(_summary(local).as_dict()["next"])
     lines = shown(display.summary, _summary(view)).splitlines()
     assert [line for line in lines if "circlepay monitor --stack test" in line]
+
+
+def test_what_asks_for_nothing_is_counted_and_shown_where_asked() -> None:
+    note = FINDING | {"subject": "index kept", "severity": "note"}
+    text = shown(display.findings, [FINDING, note])
+    assert FINDING["subject"] in text
+    assert "index kept" not in text
+    assert "1 more of what is kept as documented" in text
+    assert "index kept" in shown(display.findings, [FINDING, note], notes=True)
+    assert shown(display.findings, [note]).startswith("No findings.\n1 more")
+    assert "findings" not in shown(display.status, Status("local", (UP,), FILE, (), VERIFIED, findings=(note,)))
