@@ -54,9 +54,13 @@ class Server(Handler):
     def plan(self, inputs: Values, state: Values | None, operation: Operation) -> list[Change]:
         name = inputs["spec"]["name"]
         if has_unknown([inputs["location"], inputs["secrets"]]):
+            if state is not None and _is_gone(state):
+                raise _lost(Location.from_json(state["location"]), state)
             reason = "is not running yet" if state is None else "its location changes"
             return [Change(f"server {name}", "start" if state is None else "restart", reason)]
         with _opened(inputs) as server:
+            if server is None and state is not None:
+                raise _lost(Location.from_json(state["location"]), state)
             if server is None:
                 return [Change(f"server {name}", "start", "is not running yet")]
             facts = servers.read(server)
@@ -86,8 +90,8 @@ class Server(Handler):
     def observe(self, state: Values, operation: Operation) -> Observed | None:
         try:
             with _opened(state) as server:
-                if server is None:
-                    return None
+                if server is None:  # kept, so that `up` refuses to begin empty
+                    return Observed({"running": False})
                 facts = servers.read(server)
                 drift = servers.plan(facts, server).changes
         except TargetError:
@@ -112,10 +116,22 @@ def _refuse_lost_data(facts: Facts, server: RunningServer, state: Values | None)
     now, before = server.machine.location, Location.from_json(state["location"])
     if (now.target, now.via, now.names.get("engine")) != (before.target, before.via, before.names.get("engine")):
         return  # a server elsewhere begins empty
-    title = server.machine.titles.data
-    raise TargetError(
-        f"start {server.spec.name}",
-        title,
+    raise _lost(now, state)
+
+
+def _is_gone(state: Values) -> bool:
+    """Whether the place that the state knows is positively absent."""
+    try:
+        with _opened(state) as server:
+            return server is None
+    except TargetError:
+        return False
+
+
+def _lost(location: Location, state: Values) -> TargetError:
+    return TargetError(
+        f"start {location.server}",
+        targets.load(location.target).describe(location)[1],
         f"its data is gone: the server has run on it (version {state['version']}), and there is nothing left in it",
         "restore it from a backup; to begin anew with empty data, and other passwords: make down STACK=... DATA=delete",
     )

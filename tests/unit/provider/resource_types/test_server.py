@@ -12,6 +12,7 @@ import pytest
 from infra.errors import TargetError
 from infra.provider.handler import Operation
 from infra.provider.resource_types.server import Server
+from infra.pulumi_marks import UNKNOWN
 from infra.targets.clones import clone_id
 from tests.support import dummy_product
 from tests.support.dummy_product import SECRETS
@@ -52,3 +53,9 @@ def test_data_that_is_gone_is_refused_before_it_begins_empty(stage: Stage) -> No
     assert observed is not None
     assert not observed.outputs["running"]
     assert [change.action for change in server.plan(inputs, None, OPERATION)] == ["create", "start"]
+    shutil.rmtree(place.folder)
+    observed = server.observe(state, OPERATION)
+    assert observed is not None, "what the state knows must not be forgotten by a refresh"
+    for place_now in (inputs["location"], UNKNOWN):
+        with pytest.raises(TargetError, match="its data is gone"):
+            server.plan({**inputs, "location": place_now}, state, OPERATION)
