@@ -33,7 +33,7 @@ def test_locale(catalog: dict[str, Any], subject: Subject) -> None:
 
 
 def test_tablespace(catalog: dict[str, Any], subject: Subject) -> None:
-    expect(catalog["database"]["tablespace"], subject.postgres.tablespace)
+    expect(catalog["database"]["tablespace"], subject.postgres.tablespace, NEVER_CHANGED, structural=True)
 
 
 def test_connection_limit(catalog: dict[str, Any], subject: Subject) -> None:

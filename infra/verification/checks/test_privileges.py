@@ -218,7 +218,8 @@ def test_holds_no_privileges_on_parameters(superuser: Connection, subject: Subje
         " WHERE r.rolname = %s AND a.privilege_type = 'ALTER SYSTEM'",
         [subject.postgres.application_role],
     ).fetchall()
-    expect([row["parname"] for row in rows], [])
+    remedy = "circlepay psql -- -c 'REVOKE ALTER SYSTEM ON PARAMETER ... FROM ...', for each parameter observed"
+    expect([row["parname"] for row in rows], [], remedy)
 
 
 def test_public_on_the_database(superuser: Connection, subject: Subject) -> None:
