@@ -281,17 +281,48 @@ def test_every_verb_is_in_the_readme(page: Path) -> None:
     assert [verb for verb in cli.commands if not re.search(rf"`(circlepay )?{verb}\b", text)] == []
 
 
-@pytest.mark.parametrize("word", ["make preview", "circlepay logs", "circlepay restart", "circlepay redis-cli"])
-def test_the_korean_readme_has_what_is_typed_daily(word: str) -> None:
-    assert f"| `{word}" in (ROOT / "README.ko.md").read_text()
+KOREAN_README = ROOT / "README.ko.md"
+ONLY_KOREAN = "문서의 항목 → 이 패키지에서"
+"""The section that only the Korean readme has: it maps the source document, which is Korean."""
 
 
-def test_the_korean_readme_types_the_same_commands_without_make() -> None:
-    korean = "\n".join(code_blocks(ROOT / "README.ko.md", "sh"))
-    english = [
-        words for block in code_blocks(README, "sh") for words in commands(block) if words[0] in {"pulumi", "python"}
+def sections(page: Path) -> list[str]:
+    """The page cut at its headings of the second level, what precedes them first."""
+    return [
+        text for text in re.split(r"^## ", page.read_text(), flags=re.MULTILINE) if not text.startswith(ONLY_KOREAN)
     ]
-    assert [words for words in english if words not in list(commands(korean))] == []
+
+
+def language_free(section: str) -> dict[str, list[str]]:
+    """What a section has in common with its translation: what is typed, linked and measured, tables and lists."""
+    blocks = re.findall(r"^```(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    text = re.sub(r"^```.*?^```", "", section, flags=re.MULTILINE | re.DOTALL)
+    rows = re.findall(r"^\|.*\|$", text, re.MULTILINE)
+    links = {re.sub(r"^#.*|^README.*", "", link) for link in re.findall(r"\]\(([^)\s]+)\)", text)}
+    return {
+        "code": [re.sub(r" *#.*", "", line) for block in blocks for line in block.splitlines()],
+        "links": sorted(links),
+        "rows": [" ".join(re.findall(r"\d[\d.]*", row)) for row in rows],
+        "items": re.findall(r"^- ", text, re.MULTILINE),
+    }
+
+
+EACH_SECTION = list(zip(sections(README), sections(KOREAN_README), strict=True))
+SECTION_NAMES = [english.partition("\n")[0] for english, _ in EACH_SECTION]
+
+
+@pytest.mark.parametrize(("english", "korean"), EACH_SECTION, ids=SECTION_NAMES)
+def test_the_korean_readme_has_every_section_in_its_place(english: str, korean: str) -> None:
+    assert language_free(korean) == language_free(english)
+
+
+@pytest.mark.parametrize(("english", "korean"), EACH_SECTION, ids=SECTION_NAMES)
+def test_the_korean_readme_names_everything_that_the_english_one_names(english: str, korean: str) -> None:
+    def names(text: str) -> set[str]:
+        plain = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+        return {" ".join(name.split()) for name in re.findall(r"`([^`]+)`", plain)}
+
+    assert sorted(names(english) - names(korean)) == []
 
 
 def test_korean_pages_use_korean_quotation_marks() -> None:
