@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed (a wrong command line too), 2 drift or findings.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import time
@@ -387,6 +388,9 @@ def purge(confirm: str) -> int:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command and leaves with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a locale that lacks a letter costs that letter, not the command
+            stream.reconfigure(errors="replace")
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 

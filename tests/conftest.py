@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+# The tests read English; what is Korean sets its own variables.
+os.environ |= {name: "C" for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name, "").startswith("ko")}
+
 NO_SKIPS = bool(os.environ.get("REQUIRE_ALL"))
 """REQUIRE_ALL=1: this machine has every service the tests need, so a skipped test is a test that did not run."""
 

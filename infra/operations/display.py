@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from rich.cells import set_cell_size
 from rich.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
@@ -21,6 +22,7 @@ from infra.operations.overview import Line
 from infra.operations.preview import Planned, Preview
 from infra.operations.status import ServerStatus, Status
 from infra.operations.summary import Summary
+from infra.operations.words import words
 
 SHOWN_CHANGES = 12
 """Changes of one resource that a summary shows; a new database has far more, and `--json` has them all."""
@@ -105,47 +107,66 @@ def status(console: Console, found: Status) -> None:
     for server in found.servers:
         console.print(_server_line(server))
     env_file = found.env_file
-    console.print(f"{_mark(not env_file.problem)} env file  {escape(env_file.path)}{_problem(env_file.problem)}")
+    console.print(
+        f"{_mark(not env_file.problem)} {_label('env file')} {escape(env_file.path)}{_problem(env_file.problem)}"
+    )
     checks = found.verification
     if checks:
         mark = "[yellow]i[/yellow]" if checks.get("failed") else _mark(True)
-        console.print(f"{mark} verified  {_verified(checks)}")
+        console.print(f"{mark} {_label('verified')} {_verified(checks)}")
     _drift(console, found)
     if waiting := asking(found.findings):
-        console.print(f"[yellow]i[/yellow] findings  {len(waiting)}; `circlepay findings` lists them")
+        listed = words("{count}; `circlepay findings` lists them", count=len(waiting))
+        console.print(f"[yellow]i[/yellow] {_label('findings')} {listed}")
     if not found.well and not found.drift_problem:
         suffix = "" if found.stack == "local" else f" STACK={found.stack}"
-        console.print(
-            f"\n-> `make up{suffix}` repairs everything that it can repair without losing data, and explains the rest"
+        console.print()
+        mending = (
+            "-> `make up{suffix}` repairs everything that it can repair without losing data, and explains the rest"
         )
+        console.print(words(mending, suffix=suffix))
 
 
 def _verified(checks: Mapping[str, Any]) -> str:
     """Counts of a verification. Failed checks that did not stop the `up` are structural: only a migration resolves them."""
     failed = checks.get("failed") or 0
-    waiting = f", {failed} {'waits' if failed == 1 else 'wait'} for a decision" if failed else ""
-    return f"{checks.get('passed', 0)} passed{waiting}, {checks.get('at', 'never')}"
+    passed, at = checks.get("passed", 0), checks.get("at") or words("never")
+    if not failed:
+        return words("{passed} passed, {at}", passed=passed, at=at)
+    one, more = (
+        "{passed} passed, {failed} waits for a decision, {at}",
+        "{passed} passed, {failed} wait for a decision, {at}",
+    )
+    return words(one if failed == 1 else more, passed=passed, failed=failed, at=at)
+
+
+def _label(text: str) -> str:
+    """What a line is about, as wide on the screen in every language: a Korean letter takes two columns."""
+    return set_cell_size(words(text), 9)
 
 
 def _drift(console: Console, found: Status) -> None:
+    label = _label("drift")
     if found.drift_problem:
-        console.print(f"{_mark(False)} drift     could not be checked: {escape(found.drift_problem)}")
+        unknown = words("could not be checked: {problem}", problem=escape(found.drift_problem))
+        console.print(f"{_mark(False)} {label} {unknown}")
     elif found.drift is None:
-        console.print("[dim]-[/dim] drift     not checked")
+        console.print(f"[dim]-[/dim] {label} {words('not checked')}")
     elif not found.drift:
-        console.print(f"{_mark(True)} drift     none")
+        console.print(f"{_mark(True)} {label} {words('none')}")
     else:
-        console.print(f"{_mark(False)} drift     `up` would change {len(found.drift)} resource(s)")
+        count = words("`up` would change {count} resource(s)", count=len(found.drift))
+        console.print(f"{_mark(False)} {label} {count}")
         planned(console, found.drift)
 
 
 def _server_line(server: ServerStatus) -> str:
     place = f"{server.address}:{server.port}"
     if not server.authenticating:
-        state = "running, but not answering" if server.running else "down"
+        state = words("running, but not answering" if server.running else "down")
         return f"{_mark(False)} {server.name:<9} {place}  {state}{_problem(server.problem)}"
     runs_as = server.place or (f"pid {server.pid}" if server.pid else "")
-    facts = [runs_as, f"up {duration(server.uptime)}", size(server.size)]
+    facts = [runs_as, words("up {time}", time=duration(server.uptime)), size(server.size)]
     return f"{_mark(True)} {server.name:<9} {place}  {server.version}  " + "  ".join(fact for fact in facts if fact)
 
 
@@ -154,7 +175,7 @@ def _mark(good: bool) -> str:
 
 
 def _problem(text: str) -> str:
-    return f" [red]({escape(text)})[/red]" if text else ""
+    return f" [red]({escape(words(text))})[/red]" if text else ""
 
 
 def duration(seconds: int | None) -> str:
@@ -202,7 +223,7 @@ def _past(change: ShownChange) -> str:
 
 
 def _counted(found: Sequence[object]) -> str:
-    return f"{len(found)} finding{'' if len(found) == 1 else 's'}"
+    return words("{count} finding" if len(found) == 1 else "{count} findings", count=len(found))
 
 
 def findings(console: Console, found: Sequence[dict[str, str]], *, notes: bool = False) -> None:
@@ -239,46 +260,48 @@ def _indented(console: Console, text: str) -> None:
 def summary(console: Console, found: Summary) -> None:
     """What the last run did, where everything is, and the next commands."""
     value = found.as_dict()
-    console.print(
-        f"\n[bold]CirclePay stack {found.view.stack}[/bold]: `{found.run}` {found.result} in {found.seconds} s\n"
-    )
+    heading = words("CirclePay stack {stack}", stack=found.view.stack)
+    run = words("`{run}` {result} in {seconds} s", run=found.run, result=words(found.result), seconds=found.seconds)
+    console.print(f"\n[bold]{heading}[/bold]: {run}\n")
     if found.reason:
         console.print(f"[red]{escape(found.reason)}[/red]\n", soft_wrap=True)
     for server in value["servers"]:
         console.print(f"  {server['name']:<9} {server['address']}:{server['port']}  {server['version']}")
         for line in _places(server):
             console.print(f"            [dim]{escape(line)}[/dim]", soft_wrap=True)
-    console.print(f"  env file  {escape(value['envFile'])}", soft_wrap=True)
-    console.print(f"  verified  {_verified(value['verification'])}")
+    console.print(f"  {_label('env file')} {escape(value['envFile'])}", soft_wrap=True)
+    console.print(f"  {_label('verified')} {_verified(value['verification'])}")
     _done(console, found)
     for text in value["warnings"]:
-        console.print(f"\n[yellow]warning[/yellow] {escape(text)}")
+        console.print(f"\n[yellow]{words('warning')}[/yellow] {escape(text)}")
     if waiting := asking(value["findings"]):
-        verb = "needs" if len(waiting) == 1 else "need"
-        console.print(f"\n[yellow]{_counted(waiting)}[/yellow] {verb} your decision: `circlepay findings`")
-    console.print("\n[bold]Next[/bold]")
+        one, more = "needs your decision: `circlepay findings`", "need your decision: `circlepay findings`"
+        console.print(f"\n[yellow]{_counted(waiting)}[/yellow] {words(one if len(waiting) == 1 else more)}")
+    console.print(f"\n[bold]{words('Next')}[/bold]")
     commands = Grid(box=None, show_header=False, pad_edge=True, padding=(0, 0, 0, 2))
     commands.add_column(no_wrap=True)
     commands.add_column()
     for command, purpose in value["next"].items():
-        commands.add_row(Text(command), Text(purpose))
+        commands.add_row(Text(command), Text(words(purpose)))
     console.print(commands)
 
 
 def _places(server: Mapping[str, Any]) -> list[str]:
     """What a server runs in, if that has a name, and where its data is."""
     if not server["place"]:
-        return [f"data {server['data']}"]
-    return [server["place"], f"data      {server['data']}"]
+        return [f"{words('data')} {server['data']}"]
+    return [server["place"], f"{_label('data')} {server['data']}"]
 
 
 def _done(console: Console, found: Summary) -> None:
-    console.print("\n[bold]Created or changed[/bold]")
+    console.print(f"\n[bold]{words('Created or changed')}[/bold]")
     if not found.done:
-        console.print("  nothing" + (": everything was as declared" if found.result == "succeeded" else ""))
+        nothing = "nothing: everything was as declared" if found.result == "succeeded" else "nothing"
+        console.print(f"  {words(nothing)}")
     for item in found.done:
         console.print(f"  [bold]{item.resource}[/bold]")
         for change in item.changes[:SHOWN_CHANGES]:
             console.print(f"    {escape(_past(change))}")
         if len(item.changes) > SHOWN_CHANGES:
-            console.print(f"    [dim]and {len(item.changes) - SHOWN_CHANGES} more: `circlepay summary --json`[/dim]")
+            more = words("and {count} more: `circlepay summary --json`", count=len(item.changes) - SHOWN_CHANGES)
+            console.print(f"    [dim]{more}[/dim]")

@@ -14,6 +14,7 @@ from typing import Any
 from infra import files
 from infra.operations import adopt, pulumi_process, recovery, state_file
 from infra.operations import stack as stacks
+from infra.operations.words import words
 from infra.paths import PROJECT_ROOT
 from tools.running import ToolError, say
 
@@ -35,7 +36,7 @@ def run(stack: str, *, data: str = KEEP, confirm: str = "", project_root: Path =
     if data not in {KEEP, DELETE}:
         raise ToolError(f"DATA={data} is neither keep nor delete; nothing was done")
     if not stacks.exists(stack, project_root=project_root):
-        say(f"there is no stack {stack}: nothing to take down")
+        say(words("there is no stack {stack}: nothing to take down", stack=stack))
         return 0
     recovery.recover(stack, project_root=project_root)
     if data == DELETE:
@@ -56,12 +57,12 @@ def _keep_data(stack: str, project_root: Path) -> int:
     code = pulumi_process.run(stack, "destroy", "--exclude-protected", project_root=project_root)
     if code == 0:
         places = in_words(state_file.data_places(stacks.deployment(stack, project_root=project_root)))
-        print(f"circlepay: the servers of stack {stack} are stopped; kept: {places or 'no data, since there was none'}")
-        print(f"  -> `make up{suffix}` continues from there")
+        kept = places or words("no data, since there was none")
+        print("circlepay:", words("the servers of stack {stack} are stopped; kept: {places}", stack=stack, places=kept))
+        print("  ->", words("`make up{suffix}` continues from there", suffix=suffix))
         if state_file.engines(latest):
-            print(
-                "  -> until then `docker volume prune --all` deletes it, and before Docker 23 `docker system prune --volumes`"
-            )
+            pruned = "until then `docker volume prune --all` deletes it, and before Docker 23 `docker system prune --volumes`"
+            print("  ->", words(pruned))
     return code
 
 
@@ -69,7 +70,7 @@ def _delete_data(stack: str, confirm: str, project_root: Path) -> int:
     latest = stacks.deployment(stack, project_root=project_root)
     adopt.refuse_another_clones(f"delete the data of {stack}", latest, project_root)
     places = in_words(state_file.data_places(latest))
-    _confirm(confirm, places or f"what is left of stack {stack}")
+    _confirm(confirm, places or words("what is left of stack {stack}", stack=stack))
     mark = deletion_mark(stack, project_root)
     engines = _engines_used(latest, mark)
     mark.write_text("".join(f"{engine}\n" for engine in engines))
@@ -79,7 +80,8 @@ def _delete_data(stack: str, confirm: str, project_root: Path) -> int:
     if code == 0:
         _clear("stack", stack, engines)
         mark.unlink(missing_ok=True)
-        print(f"circlepay: stack {stack} is down; deleted: {places or 'no data, since there was none'}")
+        deleted = places or words("no data, since there was none")
+        print("circlepay:", words("stack {stack} is down; deleted: {places}", stack=stack, places=deleted))
     return code
 
 
@@ -103,12 +105,13 @@ def _confirm(confirm: str, places: str) -> None:
         return
     if confirm:
         raise ToolError(f"CONFIRM={confirm} is not the word delete; nothing was deleted")
-    print(f"This permanently deletes: {places}\nType delete to continue: ", end="", file=sys.stderr, flush=True)
+    question = words("This permanently deletes: {places}\nType delete to continue: ", places=places)
+    print(question, end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip() != DELETE:
-        raise ToolError("nothing was deleted")
+        raise ToolError(words("nothing was deleted"))
 
 
 def in_words(found: list[str]) -> str:
     """`A, B and C`."""
     *most, last = found or [""]
-    return f"{', '.join(most)} and {last}" if most else last
+    return f"{', '.join(most)}{words(' and ')}{last}" if most else last
