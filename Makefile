@@ -11,7 +11,33 @@ IN_ENVIRONMENT := @tools/environment.sh
 .DEFAULT_GOAL := help
 .PHONY: help up preview verify status down purge test faults bench lint fmt
 
+# As infra/operations/words.py decides it; before there is Python.
+LANGUAGE_ASKED := $(or $(LC_ALL),$(LC_MESSAGES),$(LANG))
+
 help:
+ifneq ($(filter ko ko_% ko.% ko@% ko-%,$(LANGUAGE_ASKED)),)
+	@echo 'CirclePay 인프라: 실행 중이고 검증된 PostgreSQL과 Redis.'
+	@echo
+	@echo '  make up        스택을 띄우거나 어긋난 것을 고치고, 요약으로 끝냅니다'
+	@echo '  make preview   `make up`이 무엇을 바꿀지 보여 주고, 아무것도 건드리지 않습니다'
+	@echo '  make verify    실행 중인 스택을 바깥에서 검증합니다: 설정, 객체, 권한'
+	@echo '  make status    실행 상태와 어긋난 것'
+	@echo '  make down      데이터는 두고 서버만 멈춥니다. DATA=delete는 데이터와 그 비밀번호를 지웁니다'
+	@echo '  make purge     이 클론이 머신에 만든 모든 것을 데이터까지 지웁니다'
+	@echo '                 둘 다 지우기 전에 묻습니다. CONFIRM=delete와 CONFIRM=purge로 미리 답할 수 있습니다'
+	@echo '  make test      정적 검사 후 테스트. REQUIRE_ALL=1은 건너뛰기를 금지, PYTEST="-k roles"는 일부만'
+	@echo '  make faults    `up`을 리소스마다 강제로 종료해 봅니다. make test는 몇 곳에서만 합니다'
+	@echo '  make bench     머신의 한계와 비교해 측정합니다'
+	@echo '  make lint      ruff, mypy, import 규칙, shellcheck'
+	@echo '  make fmt       코드를 정리합니다'
+	@echo
+	@echo '  STACK=$(or $(STACK),local)   스택: local(기본값), dev, prod, 또는 다른 이름'
+	@echo
+	@echo '  tools/environment.sh circlepay VERB: up, down, monitor, status, logs, restart, psql, redis-cli,'
+	@echo '                 summary, findings, preview, verify, adopt, purge. --help가 각각을 설명합니다'
+	@echo
+	@echo 'make 없이: eval "$$(tools/environment.sh --export)", 그다음 `pulumi up`과 `circlepay --help`.'
+else
 	@echo 'CirclePay infrastructure: PostgreSQL and Redis, running and verified.'
 	@echo
 	@echo '  make up        bring the stack up, or mend what drifted; ends with a summary'
@@ -33,6 +59,7 @@ help:
 	@echo '                 summary, findings, preview, verify, adopt, purge; --help explains each'
 	@echo
 	@echo 'Without make: eval "$$(tools/environment.sh --export)", then `pulumi up` and `circlepay --help`.'
+endif
 
 up verify status down:
 	$(IN_ENVIRONMENT) circlepay $@
