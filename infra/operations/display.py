@@ -203,7 +203,7 @@ def preview(console: Console, found: Preview) -> None:
         console.print("Nothing: everything is as declared.")
     planned(console, found.planned)
     if waiting := asking(found.findings):
-        console.print(f"{_counted(waiting)}, which `up` leaves as they are: `circlepay findings` lists them")
+        console.print(f"{_counted(waiting)} {words('that `up` leaves as it is: `circlepay findings`')}")
 
 
 def planned(console: Console, found: Iterable[Planned]) -> None:

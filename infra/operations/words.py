@@ -50,6 +50,8 @@ KOREAN = {
     "up {time}": "가동 {time}",
     "nothing is listening there": "그 주소에서 수신하는 것이 없습니다",
     "it is missing; `make up` writes it": "파일이 없습니다. `make up`이 씁니다",
+    # preview
+    "that `up` leaves as it is: `circlepay findings`": "(`up`이 그대로 두는 것): `circlepay findings`",
     # summary
     "CirclePay stack {stack}": "CirclePay 스택 {stack}",
     "`{run}` {result} in {seconds} s": "`{run}` {result}, {seconds}초",
