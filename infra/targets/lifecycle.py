@@ -3,7 +3,8 @@
     outcome = apply(server)    read, plan and do it, finishing what a killed run began
     restart(server), stop(server)
 
-The server is never killed.
+The server is never killed. What would make its start fail is looked for before a running one is stopped; where one fails all
+the same, the server is started again as it was declared before.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 from infra.changes import Change
@@ -30,6 +32,14 @@ START_TIMEOUT = 2.0
 """Seconds one probe may take while a server starts."""
 
 
+Previous = Callable[[], AbstractContextManager[Server | None]]
+"""Opens the server as it was declared before; None where its place is gone."""
+
+
+class StartFailed(TargetError):  # noqa: N818 - as CredentialsRefused: a state of the server
+    """The server's process ended before it answered."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """The changes that made a server as declared, and the version it answers with."""
@@ -38,16 +48,43 @@ class Outcome:
     version: str
 
 
-def apply(server: Server, *, cancelled: threading.Event, progress: Callable[[str], None]) -> Outcome:
+def apply(
+    server: Server, *, cancelled: threading.Event, progress: Callable[[str], None], previous: Previous | None = None
+) -> Outcome:
     """Makes the server as declared and waits until it accepts its credentials.
 
     Raises TargetError or ServerError when the machine or the server refuses; what was done stays, and another apply goes
-    on from there.
+    on from there. previous: what is started again, before that error is raised, where a server that ran was stopped and
+    did not start.
     """
     with server.machine.exclusive(f"bring up {server.spec.name}", cancelled):
         facts = read(server)
         run = _Run(server, facts, cancelled, progress)
-        return run.carry_out(plan(facts, server))
+        try:
+            return run.carry_out(plan(facts, server))
+        except CirclePayError as error:
+            if previous is None or not run.was_lost(error):
+                raise
+            server.machine.stop()  # an engine may be about to try again
+            failed = error
+    with previous() as former:
+        if former is None:
+            raise failed
+        raise _brought_back(former, failed, cancelled, progress) from failed
+
+
+def _brought_back(
+    former: Server, failed: CirclePayError, cancelled: threading.Event, progress: Callable[[str], None]
+) -> TargetError:
+    """Starts the server as it was declared before; what failed, with how that went."""
+    name = former.spec.name
+    progress(f"starting {name} again as it was before")
+    try:
+        apply(former, cancelled=cancelled, progress=progress)
+        outcome = f"{name} runs again as it was before this change"
+    except CirclePayError as error:
+        outcome = f"{name} is down: as it was before this change it could not be started either: {error.cause}"
+    return TargetError(failed.operation, failed.path, f"{failed.cause}\n{outcome}", failed.hint)
 
 
 def restart(server: Server, *, cancelled: threading.Event, progress: Callable[[str], None]) -> str:
@@ -164,6 +201,11 @@ class _Run:
             self._machine.reload()
             self._record()
         return Outcome(plan.changes, self.facts.version or self._wait())
+
+    def was_lost(self, error: CirclePayError) -> bool:
+        """Whether the server ran on its data, and after this error does not, nor is about to."""
+        ran = self.facts.process.running and self.facts.has_data
+        return ran and (isinstance(error, StartFailed) or not self._machine.process().running)
 
     def check(self) -> None:
         """Everything that would make a start fail, found before a running server is stopped for it."""
@@ -303,13 +345,13 @@ class _Run:
                 "it is still starting; run `up` again to keep waiting",
             )
 
-    def _ended(self) -> TargetError:
+    def _ended(self) -> StartFailed:
         text = self._machine.last_lines(self.server.secrets)
         if not self._machine.process().running:
             self._machine.stop()
             self._machine.check_start()  # raises where another program has taken its address meanwhile
         cause = f"it exited immediately; the end of its log:\n{text}"
-        return TargetError(f"start {self._name}", self._machine.titles.place, cause, self._hint(text))
+        return StartFailed(f"start {self._name}", self._machine.titles.place, cause, self._hint(text))
 
     def _hint(self, text: str, otherwise: str = "") -> str:
         titles = self._machine.titles

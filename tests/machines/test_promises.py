@@ -374,6 +374,31 @@ def test_a_start_that_fails_says_the_end_of_the_log_without_secrets(stage: Stage
     assert stage.plan() == []
 
 
+def test_a_running_server_that_cannot_start_as_declared_is_brought_back_as_it_was(stage: Stage) -> None:
+    stage.apply()
+    stage.put("data/kept", "rows")
+    process = stage.process()
+    with pytest.raises(TargetError, match="it exited immediately") as caught:
+        stage.outcome(stage.spec("changed", extra="crash"), previous=stage.server)
+    assert "fatal: told to crash" in caught.value.cause
+    assert caught.value.cause.endswith(subject(stage, "{} runs again as it was before this change"))
+    assert stage.process() != process
+    assert stage.facts().version
+    wait_until(lambda: stage.loaded() == "hello")
+    assert stage.plan() == []
+    assert stage.text("data/kept") == "rows"
+
+
+def test_a_server_that_cannot_be_brought_back_either_is_said_to_be_down(stage: Stage) -> None:
+    stage.apply()
+    with pytest.raises(TargetError, match="it exited immediately") as caught:
+        stage.outcome(stage.spec(extra="crash"), previous=lambda: stage.server(stage.spec("other", extra="crash")))
+    assert subject(stage, "{} is down: as it was before") in caught.value.cause
+    assert stage.facts().version == ""
+    stage.apply()
+    assert stage.plan() == []
+
+
 def test_a_repair_that_fails_says_why_without_secrets(stage: Stage) -> None:
     kept = stage.spec(kept="fails")
     stage.apply(kept)

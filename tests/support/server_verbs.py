@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 
 from infra.changes import Change
 from infra.targets import lifecycle
@@ -37,13 +38,20 @@ class ServerVerbs(ABC):
         return Server(self.machine(spec or self.spec()), secrets)
 
     def outcome(
-        self, spec: ServerSpec | None = None, secrets: Mapping[str, str] = SECRETS, *, cancelled: bool = False
+        self,
+        spec: ServerSpec | None = None,
+        secrets: Mapping[str, str] = SECRETS,
+        *,
+        cancelled: bool = False,
+        previous: Callable[[], Server] | None = None,
     ) -> Outcome:
-        """Makes it as declared."""
+        """Makes it as declared. previous: as it was declared before."""
         event = threading.Event()
         if cancelled:
             event.set()
-        return lifecycle.apply(self.server(spec, secrets), cancelled=event, progress=lambda _: None)
+        before = None if previous is None else lambda: nullcontext(previous())
+        server = self.server(spec, secrets)
+        return lifecycle.apply(server, cancelled=event, progress=lambda _: None, previous=before)
 
     def apply(self, spec: ServerSpec | None = None, secrets: Mapping[str, str] = SECRETS) -> list[Change]:
         """The same; what that changed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -81,7 +82,10 @@ class Server(Handler):
                 raise TargetError(f"start {location.server}", place, cause, "run `up` again")
             if state is not None:
                 _refuse_lost_data(servers.read(server), server, state)
-            outcome = lifecycle.apply(server, cancelled=operation.cancelled, progress=operation.progress)
+            previous = None if state is None else functools.partial(_opened, state)
+            outcome = lifecycle.apply(
+                server, cancelled=operation.cancelled, progress=operation.progress, previous=previous
+            )
             endpoint = location.endpoint()
             forget(endpoint.host, endpoint.port)
             outputs = {"running": True, "version": outcome.version, "programs": server.machine.programs_folder}

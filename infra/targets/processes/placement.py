@@ -112,6 +112,8 @@ def place(
             kept = found.port if found is not None else None
             if kept is not None and _is_lost(folder, host, kept, requested_port):
                 kept = None
+            if _runs_at(folder, host, requested_port):
+                kept = requested_port
             request = PortRequest(
                 spec_name, host, requested_port, documented_port, claimant(clone_id, stack, spec_name)
             )
@@ -143,6 +145,12 @@ def has_listened(folder: Path) -> bool:
     if record is not None and record.alive:
         return True
     return not (folder / UNHEARD).exists() and any((folder / name).exists() for name in (APPLIED_FILE, "run/spec.json"))
+
+
+def _runs_at(folder: Path, host: str, port: int | None) -> bool:
+    """Whether the folder's own server has that address: one that was brought back there after its move to another failed."""
+    record = process_records.read(folder / "run" / "process.json")
+    return record is not None and record.alive and record.endpoint == f"{host}:{port}"
 
 
 def note_listening(folder: Path) -> None:

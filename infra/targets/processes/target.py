@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +88,8 @@ class ProcessesTarget:
         from infra.targets.processes.machine import ProcessMachine
 
         found = placement.load(Path(location.names["folder"]))
+        if found is not None:  # the mark may have another address by now than a location of before
+            found = replace(found, host=location.host, port=location.port)
         yield None if found is None else ProcessMachine(location, spec, found)
 
     def problem(self, location: Location) -> str:
