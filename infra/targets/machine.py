@@ -25,6 +25,8 @@ PRIVATE_FOLDERS = ("config", "secrets", "logs")
 """Folders of the server's user, beside `data`."""
 APPLIED_FILE = "run/applied.json"
 """The record of what a server has read; the server itself may not write it."""
+DECLARED_FOLDERS = ("config", "secrets")
+"""Folders that hold the spec's files and nothing else."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,10 @@ class Machine(Protocol):
         """Locks out every other run on this server meanwhile."""
 
     def files(self) -> dict[str, FileState]:
-        """States of the spec's files and of the server's folders, by their path below the place; what is absent is left out."""
+        """States of the spec's files, of the server's folders, and of whatever else is where only we put files.
+
+        By their path below the place; what is absent is left out. The latter is everything below DECLARED_FOLDERS at least.
+        """
 
     def data(self) -> DataKind:
         """The state of its data."""
@@ -174,7 +179,10 @@ class Machine(Protocol):
         """The state of its process."""
 
     def write(self, files: Mapping[str, str], *, folders: Iterable[str] = (), remove: Iterable[str] = ()) -> None:
-        """Puts files (path -> content) in place, for the server's user only, and gives these folders their owner and mode."""
+        """Puts files (path -> content) in place, for the server's user only, and gives these folders their owner and mode.
+
+        remove: files, or folders with all that is in them, to take away first; a link is taken away and not followed.
+        """
 
     def halted(self) -> bool:
         """Whether the running server was stopped by a signal (SIGSTOP) and waits to be continued."""

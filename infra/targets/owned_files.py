@@ -6,11 +6,12 @@ import contextlib
 import errno
 import hashlib
 import os
+import shutil
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from infra import files
-from infra.files import PARTIAL
 from infra.targets.machine import FOLDER, FOLDER_MODE, UNREADABLE, FileState
 from infra.targets.processes.system_user import Account
 
@@ -48,10 +49,32 @@ def make_folder(path: Path, owner: Account, mode: int = FOLDER_MODE) -> None:
         os.chown(path, owner.uid, owner.gid)
 
 
-def sweep(folder: Path) -> None:
-    """Removes what killed writes left in the folder."""
-    for leftover in folder.glob(f".*{PARTIAL}"):
-        leftover.unlink(missing_ok=True)
+def names(folder: Path) -> list[str]:
+    """What is in the folder; nothing where there is none, or none that can be read. Never follows a link."""
+    try:
+        with _opened(folder) as descriptor, os.scandir(descriptor) as entries:
+            return [entry.name for entry in entries]
+    except OSError:
+        return []
+
+
+def remove(path: Path) -> None:
+    """Removes a file, a link, or a folder with all that is in it. What is gone is fine; raises OSError otherwise."""
+    with contextlib.suppress(FileNotFoundError), _opened(path.parent) as folder:
+        if stat.S_ISDIR(os.lstat(path.name, dir_fd=folder).st_mode):
+            shutil.rmtree(path.name, dir_fd=folder)
+        else:
+            os.unlink(path.name, dir_fd=folder)
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    """A descriptor of the folder itself: its owner could put a link in its place at any moment."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:

@@ -17,6 +17,7 @@ from infra.changes import Change, Effect
 from infra.errors import CirclePayError
 from infra.targets import rendering
 from infra.targets.machine import (
+    APPLIED_FILE,
     PRIVATE_FOLDER,
     PRIVATE_FOLDERS,
     Applied,
@@ -133,7 +134,10 @@ def plan(facts: Facts, server: Server) -> Plan:
     repairs += [
         _file_change(file, reason, server, restart=bool(restart), reload=reload) for file, reason in files.items()
     ]
-    written = created if not facts.has_data else repairs
+    foreign = _foreign(facts, spec)
+    reason = "it is none of the declared files"
+    removed = [Change(f"file {path} of {spec.name}", "delete", reason) for path in foreign]
+    written = [*(created if not facts.has_data else repairs), *removed]
     adjusted = process.adjustments if process.running else ()  # of one that never ran they are part of its start
     if facts.halted:
         adjusted = (*adjusted, Change(f"server {spec.name}", "continue", "it was stopped by a signal"))
@@ -141,7 +145,7 @@ def plan(facts: Facts, server: Server) -> Plan:
         [*adjusted, *written, *_process_changes(facts, server, restart, reload=reload, written=written)],
         folders=tuple(folders),
         files=tuple(file.path for file in files if not file.once),
-        remove=tuple(file.path for file in files if file.once),
+        remove=(*(file.path for file in files if file.once), *foreign),
         initialize=not facts.has_data,
         start=not process.running,
         restart=bool(restart),
@@ -152,6 +156,13 @@ def plan(facts: Facts, server: Server) -> Plan:
 def _folder_reasons(facts: Facts, server: Server) -> dict[str, str]:
     names = (*PRIVATE_FOLDERS, "data") if facts.has_data else PRIVATE_FOLDERS
     return {name: reason for name in names if (reason := _difference(facts, name, PRIVATE_FOLDER, server))}
+
+
+def _foreign(facts: Facts, spec: ServerSpec) -> tuple[str, ...]:
+    """What somebody else put where only our files are; of a folder itself and not what is in it."""
+    known = {*PRIVATE_FOLDERS, "data", APPLIED_FILE, *(file.path for file in spec.files)}
+    found = sorted(facts.files.keys() - known)
+    return tuple(path for path in found if not any(path.startswith(f"{other}/") for other in found))
 
 
 def _file_reason(file: ServerFile, facts: Facts, server: Server) -> str:

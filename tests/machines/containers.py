@@ -82,7 +82,8 @@ class ContainerStage(Stage):
         return Look(text, int(mode, 8), int(owner) == self.container.owner.uid)
 
     def put(self, path: str, text: str) -> None:
-        self._by_hand(f'printf %s "$TEXT" >{self._inside(path)}', text)
+        where = self._inside(path)
+        self._by_hand(f'mkdir -p {where.rpartition("/")[0]}; printf %s "$TEXT" >{where}', text)
 
     def chmod(self, path: str, mode: int) -> None:
         self._by_hand(f"chmod {mode:o} {self._inside(path)}")

@@ -40,6 +40,7 @@ class MemoryMachine:
         return {
             path: FileState(FOLDER if text is None else FileState.of(text).content, mode)
             for path, (text, mode) in self.entries.items()
+            if path in (*machine.PRIVATE_FOLDERS, "data") or path.startswith(("config/", "secrets/"))
         }
 
     def data(self) -> DataKind:
@@ -57,8 +58,12 @@ class MemoryMachine:
         return ProcessState(self.paused or self.location.port in LISTENING, identity=str(self.starts), applied=applied)
 
     def write(self, files: Mapping[str, str], *, folders: Iterable[str] = (), remove: Iterable[str] = ()) -> None:
+        self.entries = {
+            path: entry
+            for path, entry in self.entries.items()
+            if not any(path == each or path.startswith(f"{each}/") for each in remove)
+        }
         self.entries |= {path: (text, 0o600) for path, text in files.items()} | dict.fromkeys(folders, (None, 0o700))
-        self.entries = {path: entry for path, entry in self.entries.items() if path not in remove}
 
     def halted(self) -> bool:
         return self.paused

@@ -139,6 +139,7 @@ class MemoryStage(DummyStage):
         return None if found is None else Look(found[0] or "", found[1])
 
     def put(self, path: str, text: str) -> None:
+        self.made.entries.setdefault(path.rpartition("/")[0], (None, FOLDER_MODE))
         self.made.entries[path] = (text, self.made.entries.get(path, (None, 0o600))[1])
 
     def chmod(self, path: str, mode: int) -> None:
@@ -184,6 +185,7 @@ class ProcessStage(DummyStage):
         return Look(text, status.st_mode & 0o777, status.st_uid == self.place.owner.uid)
 
     def put(self, path: str, text: str) -> None:
+        (self.place.folder / path).parent.mkdir(exist_ok=True)
         (self.place.folder / path).write_text(text)
 
     def chmod(self, path: str, mode: int) -> None:

@@ -160,6 +160,22 @@ def test_a_spoilt_file_is_repaired_without_a_restart_and_read_again(
     assert stage.process() == process
 
 
+@pytest.mark.parametrize("path", ["config/not-ours", "secrets/folder/not-ours"])
+def test_a_file_that_is_not_ours_is_taken_away(stage: Stage, path: str) -> None:
+    stage.apply()
+    process = stage.process()
+    stage.put(path, "by hand")
+    (change,) = stage.plan()
+    gone = path.removesuffix("/not-ours") if path.count("/") > 1 else path
+    assert actions([change]) == [("delete", subject(stage, f"file {gone} of {{}}"))]
+    assert change.reason == "it is none of the declared files"
+    assert stage.apply() == [change]
+    assert stage.look(gone) is None
+    assert stage.plan() == []
+    assert stage.process() == process
+    assert stage.loaded() == "hello"
+
+
 def test_an_edited_file_that_was_read_is_read_again_once_it_is_put_back(stage: Stage) -> None:
     stage.apply()
     stage.put(stage.live, stage.server(stage.spec("hacked")).texts[stage.live])

@@ -27,7 +27,6 @@ from infra.targets.machine import (
     APPLIED_FILE,
     FOLDER,
     FOLDER_MODE,
-    PRIVATE_FOLDERS,
     Applied,
     DataKind,
     FileState,
@@ -47,6 +46,8 @@ INITIALIZE_SECONDS = 300.0
 RUNNING, PAUSED, RESTARTING, CREATED = "running", "paused", "restarting", "created"
 EXISTING = (RUNNING, PAUSED, RESTARTING)
 UNHEALTHY = "unhealthy"
+NOT_LISTED = ("", "run", APPLIED_FILE)
+"""What is ours on the files' volume and no part of the states: its root, the record and the record's folder."""
 MARK = ".circlepay"
 """File in a data folder that was not initialised by its server."""
 
@@ -116,18 +117,17 @@ class ContainerMachine:
                 yield container
 
     def files(self) -> dict[str, FileState]:
-        kept = {*PRIVATE_FOLDERS, *(file.path for file in self.spec.files if not file.once)}
         with self._file_access() as container:
             if container is None:
                 return {}
             states = archives.states(self._archive(container), self.container.owner)
             mode = archives.mode_of(self.api, container, self.container.data)
-        found = {path: state for path, state in states.items() if path in kept}
+        found = {path: state for path, state in states.items() if path not in NOT_LISTED}
         return found if mode is None else {**found, "data": FileState(FOLDER, mode)}
 
     def _archive(self, container: str) -> bytes | None:
         """The archive of the files; None, without asking for one, where there are none: an engine takes long to pack it."""
-        paths = [f"{FILES_ROOT}/{file.path}" for file in self.spec.files if not file.once]
+        paths = [f"{FILES_ROOT}/{folder}" for folder in FILE_FOLDERS]
         if all(archives.mode_of(self.api, container, path) is None for path in paths):
             return None
         return archives.fetch_once(self.api, container, FILES_ROOT)
@@ -238,6 +238,8 @@ class ContainerMachine:
     def write(self, files: Mapping[str, str], *, folders: Iterable[str] = (), remove: Iterable[str] = ()) -> None:
         """Through a container that never runs: the server's own may not write its files. Files for once are on no volume."""
         archives.forget(self.container.container)
+        if remove:
+            one_shot.delete(self.api, self.container, remove)
         with one_shot.file_access(self.api, self.container) as container:
             self.api.put_archive(container, FILES_ROOT, archives.packed(files, FILE_FOLDERS, self.container.owner))
             if "data" in folders:

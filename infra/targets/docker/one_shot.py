@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,7 +22,8 @@ SLICE = 1
 ONCE_FOLDER = "/run/circlepay"
 """Where such a container finds files that are only wanted once; they go with it."""
 FILE_ACCESS = "carrier"
-SWEPT_ROLES = frozenset({FILE_ACCESS, "wipe", "version", "credentials"})
+CLEANER = "clean"
+SWEPT_ROLES = frozenset({FILE_ACCESS, CLEANER, "wipe", "version", "credentials"})
 """All but `initialize`, which has a name because what it leaves must be found."""
 LEFTOVER_AGE = 600.0
 """Seconds after which a container without a name was left by a run that was killed: none of them lives that long."""
@@ -48,22 +49,27 @@ def create(
     *,
     name: str | None = None,
     writable: bool = False,
+    cleaner: bool = False,
 ) -> str:
-    """A container without network and capabilities, not started yet; its id."""
+    """A container without network and capabilities, not started yet; its id.
+
+    cleaner: of root, who may touch files of any user, and who sees nothing but the files' volume.
+    """
     program, *arguments = command
     made: dict[str, Any] = api.create_container(
         location.image,
         name=name,
         entrypoint=[program],
         command=arguments,
-        user=location.user,
+        user="0:0" if cleaner else location.user,
         environment={"LC_ALL": "C", "TZ": "UTC"},
         labels={**location.labels, ROLE: role},
         network_disabled=True,
         host_config=api.create_host_config(
-            binds=binds(location, writable=writable),
+            binds=binds(location, writable=writable or cleaner)[-1 if cleaner else 0 :],
             network_mode="none",
             cap_drop=["ALL"],
+            cap_add=["DAC_OVERRIDE"] if cleaner else None,
             security_opt=["no-new-privileges:true"],
         ),
     )
@@ -144,7 +150,7 @@ def run(
     patience: float = 60.0,
 ) -> tuple[int, str]:
     """Runs a command in a container of its own: its exit code and what it printed. once: files it finds in ONCE_FOLDER."""
-    container = create(api, location, command, role)
+    container = create(api, location, command, role, cleaner=role == CLEANER)
     try:
         if once:
             put_once(api, container, location, once)
@@ -166,6 +172,14 @@ def empty(api: APIClient, location: ContainerLocation, operation: str) -> None:
     code, text = run(api, location, ("find", location.data, "-mindepth", "1", "-delete"), "wipe")
     if code and "No such file" not in text:
         raise TargetError(operation, f"volume {location.data_volume}", f"cannot empty it: {text.strip()}")
+
+
+def delete(api: APIClient, location: ContainerLocation, paths: Iterable[str]) -> None:
+    """Removes these files, and folders with all that is in them, from the files' volume. Raises TargetError."""
+    command = ("rm", "-rf", "--", *(f"{FILES_ROOT}/{path}" for path in paths))
+    code, text = run(api, location, command, CLEANER)
+    if code:
+        raise TargetError("remove foreign files", f"volume {location.files_volume}", text.strip())
 
 
 def succeeded(state: Mapping[str, Any]) -> bool:

@@ -26,6 +26,7 @@ from infra.targets.location import Location
 from infra.targets.locks import exclusive
 from infra.targets.machine import (
     APPLIED_FILE,
+    DECLARED_FOLDERS,
     PRIVATE_FOLDERS,
     Applied,
     DataKind,
@@ -109,7 +110,11 @@ class ProcessMachine:
 
     def files(self) -> dict[str, FileState]:
         owner = self.placement.owner
-        paths = [*PRIVATE_FOLDERS, "data", *(file.path for file in self.spec.files)]
+        declared = [*PRIVATE_FOLDERS, "data", *(file.path for file in self.spec.files)]
+        present = [
+            f"{name}/{each}" for name in DECLARED_FOLDERS for each in owned_files.names(self.placement.sub(name))
+        ]
+        paths = dict.fromkeys([*declared, *present])
         states = {path: owned_files.state(self.placement.folder / path, owner) for path in paths}
         return {path: state for path, state in states.items() if state is not None}
 
@@ -179,12 +184,10 @@ class ProcessMachine:
         missing = {path.partition("/")[0] for path in files} - {"run"}
         for name in (*folders, *(name for name in missing if not self.placement.sub(name).is_dir())):
             owned_files.make_folder(self.placement.sub(name), owner)
-        for name in ("config", "secrets"):
-            owned_files.sweep(self.placement.sub(name))
+        for path in remove:
+            owned_files.remove(folder / path)
         for path, text in files.items():
             owned_files.write(folder / path, text, account(None) if path.startswith("run/") else owner)
-        for path in remove:
-            (folder / path).unlink(missing_ok=True)
 
     def halted(self) -> bool:
         record = process_records.read(self.placement.record)

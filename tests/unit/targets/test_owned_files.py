@@ -72,11 +72,31 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_sweeping_takes_only_what_killed_writes_left(tmp_path: Path) -> None:
-    (tmp_path / ".file.0011aabb.partial").touch()
-    (tmp_path / "file").touch()
-    owned_files.sweep(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+def test_what_is_in_a_folder_is_removed_with_all_that_is_in_it_and_no_link_is_followed(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "rows").touch()
+    folder = tmp_path / "folder"
+    (folder / "below").mkdir(parents=True)
+    (folder / "below" / "file").touch()
+    (folder / "below" / "link").symlink_to(kept)
+    (folder / "link").symlink_to(kept)
+    assert sorted(owned_files.names(folder)) == ["below", "link"]
+    for name in ("below", "link", "gone"):
+        owned_files.remove(folder / name)
+    assert owned_files.names(folder) == []
+    assert owned_files.names(kept) == ["rows"]
+
+
+def test_a_folder_that_became_a_link_is_neither_looked_into_nor_emptied(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "rows").touch()
+    (tmp_path / "config").symlink_to(kept)
+    assert owned_files.names(tmp_path / "config") == []
+    with pytest.raises(NotADirectoryError):
+        owned_files.remove(tmp_path / "config" / "rows")
+    assert owned_files.names(kept) == ["rows"]
 
 
 def test_folders_are_made_and_mended_and_links_refused(tmp_path: Path) -> None:

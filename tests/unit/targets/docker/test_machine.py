@@ -255,7 +255,7 @@ def test_a_server_that_came_back_with_files_taken_back_since_is_told_again(
 def test_a_reload_that_does_not_arrive_is_an_error_and_stays_due(stage: Stage) -> None:
     stage.up(SPEC)
     noted = replace(container_product.spec(note="read me"), reload_signal="SIGNONSENSE")
-    with pytest.raises(TargetError, match="reload third"):
+    with pytest.raises(TargetError, match="signal third"):
         stage.apply(noted)
     assert actions(stage.plan(noted)) == [("reload", "server third")]
 
