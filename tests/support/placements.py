@@ -143,7 +143,7 @@ class Stage:
 
     def end_everything(self) -> None:
         """Kills what still runs below the data root, by the ids on record."""
-        for path in self.root.glob("*/*/*/run/process.json"):
+        for path in self.root.glob("**/run/process.json"):
             record = process_records.read(path)
             if record is not None and record.alive:
                 _kill(record)
