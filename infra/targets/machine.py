@@ -197,7 +197,7 @@ class Machine(Protocol):
         """Whether the server may listen, or listens, at its address; False after a stray process of its own was ended there.
 
         The address is then claimed for it, as far as this machine's ports are concerned. Raises TargetError when another
-        program has the address or claims it, and when its programs cannot be run.
+        program has the address or claims it, when its programs cannot be run, and when it cannot write its log.
         """
 
     def is_listening(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -14,6 +15,16 @@ from typing import TextIO
 from infra import files
 from infra.errors import TargetError
 from infra.targets.filesystem_errors import cause
+from infra.targets.processes.system_user import Account
+
+_WRITABLE = """
+if [ -d "$1" ] || [ -p "$1" ]; then echo "it is not a file"
+elif [ -e "$1" ]; then [ -w "$1" ] || echo "it may not write this file"
+elif [ ! -d "$2" ]; then echo "there is no folder $2, or none that it may enter"
+else [ -w "$2" ] && [ -x "$2" ] || echo "it may not make a file in $2"
+fi
+"""
+"""Run by the servers' user: what it says of a log file ($1, its folder $2)."""
 
 
 @dataclass(frozen=True)
@@ -116,3 +127,26 @@ def _replaced(file: TextIO, newest: Path) -> bool:
 
 def _unreadable(path: Path, error: OSError) -> TargetError:
     return TargetError("read log", str(path), cause(error), "read it as the user who ran `make up`, or as root")
+
+
+def refuse_unwritable(path: Path, server: str, user: Account) -> None:
+    """Raises TargetError where the servers' user cannot write its own log: the server would end as soon as it starts."""
+    is_other = user.uid != os.geteuid()
+    done = subprocess.run(
+        ["/bin/sh", "-c", _WRITABLE, "sh", str(path), str(path.parent)],
+        user=user.uid if is_other else None,
+        group=user.gid if is_other else None,
+        extra_groups=() if is_other else None,
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd="/",
+    )
+    problem = done.stdout.strip()
+    if problem:
+        hint = (
+            f"make it writable for that user, or set circlepay:{server}.logfile to another file; left out, the log is "
+        )
+        raise TargetError(
+            f"start {server}", str(path), f"{problem} (user {user.name})", f"{hint}in the server's own folder"
+        )

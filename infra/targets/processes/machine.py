@@ -37,7 +37,7 @@ from infra.targets.machine import (
 )
 from infra.targets.processes import launch as launcher
 from infra.targets.processes import placement, process_records, programs
-from infra.targets.processes.logs import newest_log
+from infra.targets.processes.logs import newest_log, refuse_unwritable
 from infra.targets.processes.placement import LOCK_TIMEOUT, Placement
 from infra.targets.processes.process_records import ProcessRecord
 from infra.targets.processes.system_user import account
@@ -205,6 +205,8 @@ class ProcessMachine:
         folder = programs.provide(self.spec, *self._source)
         for words in filter(None, (self.spec.start, self.spec.initialize)):
             programs.command(words, self.spec, folder, self.location.placeholders)
+        if self.spec.log:
+            refuse_unwritable(Path(self.spec.log), self.spec.name, self.placement.owner)
         record = process_records.read(self.placement.record)
         own = record if record is not None and record.alive else None
         host, port = self.placement.host, self.placement.port

@@ -256,3 +256,29 @@ def test_the_probe_believes_no_stranger(answer: bytes) -> None:
         with pytest.raises(ServerError):
             server.probe(Endpoint("127.0.0.1", stranger.getsockname()[1]), SECRETS, 2.0, files={})
         thread.join()
+
+
+# --- what cannot start is known before a running server is stopped
+
+
+def test_a_log_that_its_user_cannot_write_is_refused_while_the_server_goes_on(stage: Stage) -> None:
+    place = up(stage)
+    connection = client(place)
+    connection.set("kept", "rows")
+    folder = stage.root / "closed"
+    folder.mkdir(mode=0o500)
+    unwritable = {
+        folder: "it is not a file",
+        stage.root / "absent" / "redis.log": "there is no folder",
+        folder / "redis.log": "it may not make a file in",
+    }
+    for log, problem in unwritable.items():
+        with pytest.raises(TargetError, match=problem) as caught:
+            stage.apply(place, spec(logfile=str(log)), SECRETS)
+        assert caught.value.path == str(log)
+        assert "circlepay:redis.logfile" in caught.value.hint
+        assert connection.get("kept") == "rows", "the same connection: it was not stopped"
+    assert stage.plan(place, spec(), SECRETS) == []
+    own = place.sub("logs") / "own.log"
+    stage.apply(place, spec(logfile=str(own)), SECRETS)
+    assert own.exists()
