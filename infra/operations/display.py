@@ -164,10 +164,20 @@ def _server_line(server: ServerStatus) -> str:
     place = f"{server.address}:{server.port}"
     if not server.authenticating:
         state = words("running, but not answering" if server.running else "down")
-        return f"{_mark(False)} {server.name:<9} {place}  {state}{_problem(server.problem)}"
+        return f"{_mark(False)} {server.name:<9} {place}  {state}{_problem(server.problem)}{_mishaps(server)}"
     runs_as = server.place or (f"pid {server.pid}" if server.pid else "")
     facts = [runs_as, words("up {time}", time=duration(server.uptime)), size(server.size)]
-    return f"{_mark(True)} {server.name:<9} {place}  {server.version}  " + "  ".join(fact for fact in facts if fact)
+    return (
+        f"{_mark(True)} {server.name:<9} {place}  {server.version}  "
+        + "  ".join(fact for fact in facts if fact)
+        + _mishaps(server)
+    )
+
+
+def _mishaps(server: ServerStatus) -> str:
+    told = [words("started again {count} time(s)", count=server.restarts)] if server.restarts else []
+    told += [words("something in it was killed at its memory limit")] if server.out_of_memory else []
+    return "".join(f"  [yellow]{text}[/yellow]" for text in told)
 
 
 def _mark(good: bool) -> str:

@@ -33,7 +33,9 @@ class ServerStatus:
 
     pid: process id, None when unknown or not of this machine's process table. uptime: seconds. size: bytes of all
     databases of PostgreSQL, or memory used by Redis. place: what it runs in, empty for a process of a shared machine.
-    problem: why it does not authenticate, else empty.
+    problem: why it does not authenticate, else empty. restarts: how often its target has started it again by itself since
+    somebody did. out_of_memory: something in it was killed at its memory limit since it last started. Both are None where
+    nobody counts.
     """
 
     name: str
@@ -47,6 +49,8 @@ class ServerStatus:
     size: int | None = None
     place: str = ""
     problem: str = ""
+    restarts: int | None = None
+    out_of_memory: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,9 @@ def server_status(view: StackView, name: str) -> ServerStatus:
     found = _queried(view, server)
     problem = "" if found.authenticating else server.target.problem(server.location) or found.problem
     pid = None if server.target.isolated else found.pid
-    return replace(found, pid=pid, place=server.target.describe(server.location)[0], problem=problem)
+    place, mishaps = server.target.describe(server.location)[0], server.target.mishaps(server.location)
+    found = replace(found, pid=pid, place=place, problem=problem)
+    return replace(found, **mishaps._asdict()) if mishaps else found
 
 
 def _queried(view: StackView, server: ServerView) -> ServerStatus:

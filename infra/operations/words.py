@@ -48,6 +48,8 @@ KOREAN = {
     "running, but not answering": "실행 중이지만 응답하지 않음",
     "down": "멈춤",
     "up {time}": "가동 {time}",
+    "started again {count} time(s)": "자동으로 {count}번 다시 시작됨",
+    "something in it was killed at its memory limit": "메모리 한도에서 강제 종료된 것이 있음",
     "nothing is listening there": "그 주소에서 수신하는 것이 없습니다",
     "it is missing; `make up` writes it": "파일이 없습니다. `make up`이 씁니다",
     # preview

@@ -112,11 +112,11 @@ class DockerSettings(Section):
         description="Most processes of PostgreSQL, above `postgres.maxConnections` + 50; 0: no limit.",
     )
     redis_memory: WholeNumber = Field(
-        default=768,
+        default=1024,
         ge=0,
         le=MAXIMUM_MEMORY,
-        description="Memory limit of Redis, MiB, at least twice `redis.maxmemory`, since a snapshot may copy all of it; "
-        "0: none.",
+        description="Memory limit of Redis, MiB, at least twice `redis.maxmemory`, since a snapshot may copy all of it, and "
+        "better four times: what is written to disk counts as well until it is there; 0: none.",
     )
     redis_cpus: Number = Field(
         default=0.0, ge=0, le=1024, description="CPU limit of Redis, processors, at most 1024; 0: none."

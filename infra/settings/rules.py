@@ -32,8 +32,9 @@ MINIMUM_KEY_LENGTH = 32
 """Characters. HS256 wants a key as long as its hash, 256 bits: RFC 7518 §3.2."""
 POSTGRES_MEMORY_FACTOR = 2
 """Times shared_buffers: the rest is for connections and the page cache, which the engine counts as well."""
-REDIS_MEMORY_FACTOR = 2
-"""Times maxmemory: while a snapshot is taken, every page that changes exists twice."""
+REDIS_MEMORY_FACTOR, REDIS_MEMORY_ROOM = 2, 4
+"""Times maxmemory: while a snapshot is taken, every page that changes exists twice. With room: the file counts as well until
+it is on the disk, and so do what the allocator holds back and the buffers of clients. At three times one was killed."""
 SPARE_PROCESSES = 50
 """Processes beside those of connections: the server's own, parallel workers, health checks, interactive sessions."""
 MINIMUM_REDIS_PIDS = 32
@@ -323,6 +324,17 @@ def redis_has_no_snapshots(settings: Settings) -> Iterator[Problem]:
         yield Problem("redis.save", "is empty: a restart of Redis loses every key")
 
 
+def redis_snapshots_have_little_room(settings: Settings) -> Iterator[Problem]:
+    """On `docker`, a snapshot under load may take Redis to its memory limit, where it is killed."""
+    limit, maxmemory = bytes_of(f"{settings.docker.redis_memory}mb"), bytes_of(settings.redis.maxmemory)
+    if settings.target is Target.DOCKER and settings.redis.save and 0 < limit < REDIS_MEMORY_ROOM * maxmemory:
+        yield Problem(
+            "docker.redisMemory",
+            f"is less than {REDIS_MEMORY_ROOM} times {PROJECT}:redis.maxmemory: a snapshot while much is written may take "
+            "Redis to this limit, where it is killed",
+        )
+
+
 def published_beyond_loopback(settings: Settings) -> Iterator[Problem]:
     """Both servers are published beyond loopback: past the machine's firewall, and without TLS."""
     address = settings.docker.publish_address
@@ -404,5 +416,6 @@ WARNINGS: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     env_file_may_be_committed,
     production_logs_at_debug,
     redis_has_no_snapshots,
+    redis_snapshots_have_little_room,
     published_beyond_loopback,
 )

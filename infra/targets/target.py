@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from infra.targets.location import Location
 from infra.targets.machine import Machine
@@ -39,6 +39,14 @@ class Claim:
     port: PortRequest
     secrets_id: str
     options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Mishaps(NamedTuple):
+    """What befell a server. restarts: starts by its target itself, after it ended. out_of_memory: something in it was killed
+    at its memory limit."""
+
+    restarts: int
+    out_of_memory: bool
 
 
 class Log(Protocol):
@@ -101,6 +109,9 @@ class Target(Protocol):
         what: `unfinished`, what would block a `down` of the stack; `stack`, all that it has; `clone`, all of every
         stack, and `list`, its names only: both also where servers run when nothing else is set.
         """
+
+    def mishaps(self, location: Location) -> Mishaps | None:
+        """What befell the server since it was last started on purpose; None where nobody counts, or nothing answers."""
 
     def log(self, location: Location, own: str = "") -> Log:
         """The server's log. own: path of a file of its own that it logs to; empty: where the target has its logs."""

@@ -35,7 +35,7 @@ def limits_of(server: ServerContainer) -> tuple[object, ...]:
 
 DECLARED = {
     "postgres": (1024 * MEBIBYTE, 1024 * MEBIBYTE, 0, 1024, "unless-stopped"),
-    "redis": (768 * MEBIBYTE, 768 * MEBIBYTE, 0, 128, "unless-stopped"),
+    "redis": (1024 * MEBIBYTE, 1024 * MEBIBYTE, 0, 128, "unless-stopped"),
 }
 
 

@@ -86,11 +86,11 @@ def test_another_port_makes_one_container_anew(live: LiveStack) -> None:
 
 def test_another_limit_restarts_nothing(live: LiveStack) -> None:
     before = live.identities()
-    with changed(live, "docker", redisMemory=800, redisPids=100, redisCpus=1.5) as steps:
+    with changed(live, "docker", redisMemory=1100, redisPids=100, redisCpus=1.5) as steps:
         assert set(steps) == {"redis", "redis-parameters"} | DOWNSTREAM
         assert set(steps.values()) == {"update"}
         host = host_of(container(live, "redis"))
-        assert (host["Memory"], host["PidsLimit"], host["NanoCpus"]) == (800 * MEBIBYTE, 100, 1_500_000_000)
+        assert (host["Memory"], host["PidsLimit"], host["NanoCpus"]) == (1100 * MEBIBYTE, 100, 1_500_000_000)
         assert live.identities() == before
     assert limits_of(container(live, "redis")) == DECLARED["redis"]
 

@@ -18,7 +18,7 @@ from infra.targets.docker import ownership
 from infra.targets.docker.container_location import FIXED, placeholders
 from infra.targets.location import Location
 from infra.targets.spec import ServerSpec
-from infra.targets.target import Claim
+from infra.targets.target import Claim, Mishaps
 from infra.tunnels import is_remote, plain
 
 if TYPE_CHECKING:
@@ -123,6 +123,18 @@ class DockerTarget:
             return ""
         code = f" with exit code {state['ExitCode']}" if state["Status"] == "exited" else ""
         return f"container {name} is {state['Status']}{code}"
+
+    def mishaps(self, location: Location) -> Mishaps | None:
+        """By the engine, which forgets them when somebody starts the container."""
+        from infra.targets.docker.engine import connected
+
+        name = location.names["container"]
+        try:
+            with connected(location.names["engine"], "inspect the container", name) as api:
+                found = ownership.inspected(api, name)
+        except CirclePayError:
+            return None
+        return None if found is None else Mishaps(int(found["RestartCount"]), bool(found["State"].get("OOMKilled")))
 
     def leftovers(self, what: str, stack: str, engines: Sequence[str]) -> Iterator[str]:
         """See infra.targets.docker.unrecorded."""

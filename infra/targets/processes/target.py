@@ -92,6 +92,9 @@ class ProcessesTarget:
             found = replace(found, host=location.host, port=location.port)
         yield None if found is None else ProcessMachine(location, spec, found)
 
+    def mishaps(self, location: Location) -> None:
+        """Nobody counts."""
+
     def problem(self, location: Location) -> str:
         """This machine keeps nothing about processes that have ended."""
         return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import StringIO
 from typing import Any
 
@@ -103,6 +104,14 @@ def test_status_of_a_container_names_it(location: Location, expected: str) -> No
     text = shown(display.status, Status("dev", (server,), FILE, (), VERIFIED), width=200)
     assert expected in text
     assert "pid" not in text
+
+
+def test_status_tells_what_befell_a_server() -> None:
+    server = replace(UP, restarts=3, out_of_memory=True)
+    text = shown(display.status, Status("dev", (server,), FILE, (), VERIFIED), width=200)
+    assert "started again 3 time(s)  something in it was killed at its memory limit" in text
+    quiet = replace(UP, restarts=0, out_of_memory=False)
+    assert "again" not in shown(display.status, Status("dev", (quiet,), FILE, (), VERIFIED), width=200)
 
 
 def test_summary_of_containers_names_them_and_their_volumes(view: StackView, outputs: dict[str, Any]) -> None:

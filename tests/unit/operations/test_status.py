@@ -54,6 +54,19 @@ def test_running_container_is_described_by_its_name(stage: Stage) -> None:
     assert (found.running, found.authenticating, found.problem) == (True, True, "")
     assert found.place == f"container {stage.parts.container}"
     assert found.pid is None  # 1 inside, and of no use outside
+    assert (found.restarts, found.out_of_memory) == (0, False)
+
+
+@pytest.mark.parametrize("state", [{"OOMKilled": True}, {}])
+def test_container_that_the_engine_started_again_is_told(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, state: dict[str, bool]
+) -> None:
+    monkeypatch.setattr(
+        "infra.targets.docker.ownership.inspected",
+        lambda *_: {"RestartCount": 3, "State": {"Status": "running", **state}},
+    )
+    found = status.server_status(_contained(stage), "redis")
+    assert (found.restarts, found.out_of_memory) == (3, bool(state))
 
 
 @pytest.mark.parametrize(

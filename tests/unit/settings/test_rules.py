@@ -19,7 +19,7 @@ RULE_CASES: dict[str, list[tuple[str, dict[str, Any], str, str]]] = {
     "container_limits_leave_room": [
         ("dev", on_docker(docker={"postgresMemory": 255}), "docker.postgresMemory", "2 times circlepay:postgres"),
         ("dev", on_docker(docker={"redisMemory": 511}), "docker.redisMemory", "2 times circlepay:redis.maxmemory"),
-        ("dev", on_docker(redis={"maxmemory": "1gb"}), "docker.redisMemory", "2 times circlepay:redis.maxmemory"),
+        ("dev", on_docker(redis={"maxmemory": "513mb"}), "docker.redisMemory", "2 times circlepay:redis.maxmemory"),
         ("dev", on_docker(docker={"postgresPids": 149}), "docker.postgresPids", "maxConnections + 50"),
         ("dev", on_docker(docker={"redisPids": 31}), "docker.redisPids", "at least 32"),
     ],
@@ -186,6 +186,10 @@ WARNING_CASES: dict[str, tuple[dict[str, Any], str]] = {
     "production_logs_at_debug": (
         {"application": {**CIRCLE, "environment": "production", "logLevel": "DEBUG"}},
         "circlepay:application.logLevel is DEBUG",
+    ),
+    "redis_snapshots_have_little_room": (
+        on_docker(docker={"redisMemory": 1023}),
+        "circlepay:docker.redisMemory is less than 4 times circlepay:redis.maxmemory",
     ),
     "redis_has_no_snapshots": ({"redis": {"save": []}}, "circlepay:redis.save is empty"),
     "published_beyond_loopback": (

@@ -20,8 +20,10 @@ from infra.targets.docker import archives, engine, one_shot, ownership
 from infra.targets.docker.container_location import FILES_ROOT
 from infra.targets.docker.limits import MEBIBYTE, Limits
 from infra.targets.docker.machine import ContainerMachine
+from infra.targets.docker.target import TARGET
 from infra.targets.machine import APPLIED_FILE, DataKind
 from infra.targets.spec import ServerSpec
+from infra.targets.target import Mishaps
 from tests.support import container_product
 from tests.support.container_places import LIMITS, make_container
 from tests.support.placements import wait_until
@@ -270,6 +272,7 @@ def test_after_a_reload_a_crashed_server_still_comes_back_by_the_engine(stage: S
     stage.api.exec_start(crash["Id"])
     wait_until(lambda: stage.api.inspect_container(name)["RestartCount"] == 1, seconds=20)
     wait_until(lambda: stage.plan(noted) == [], seconds=20)
+    assert TARGET.mishaps(stage.location) == Mishaps(restarts=1, out_of_memory=False)
 
 
 # Start and end --------------------------------------------------------------------------------------------------------
