@@ -25,6 +25,7 @@ from docker.errors import APIError, DockerException, NotFound
 from infra.targets.docker.engine import locate
 from infra.verification.secret_scanner import Leak, find_in_text
 from tests.images import references as test_images
+from tests.support.archives import extract
 from tests.support.placements import wait_until
 
 FILES_ROOT = "/etc/circlepay"
@@ -171,7 +172,7 @@ class ServerContainer:
             inside = folder if mount["Destination"] == FILES_ROOT else folder / "data"
             inside.mkdir(parents=True, exist_ok=True)
             with tarfile.open(fileobj=io.BytesIO(_fetched(self.name, f"{mount['Destination']}/."))) as archive:
-                archive.extractall(inside, filter="fully_trusted")  # noqa: S202  (of our own container, modes as they are)
+                extract(archive, inside, "fully_trusted")  # modes as they are
         return folder
 
     def log(self) -> bytes:

@@ -7,6 +7,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
+from tests.support.archives import extract
 from tests.support.clones import PROJECT_ROOT, put_project
 
 LAST_RELEASE = "948eda9e170addbef1fda04f003ae40ceb23fdac"
@@ -21,7 +22,7 @@ RESOURCE_TYPES = {"processes": "circlepay:index:ServerFolder", "docker": "circle
 def put_last_release(root: Path) -> None:
     """Its files, below `root`. Raises AssertionError where the repository does not have them."""
     with archive() as opened:
-        opened.extractall(root, filter="data")
+        extract(opened, root, "data")
 
 
 def upgrade(root: Path) -> None:
