@@ -53,6 +53,14 @@ def _disconnect(server: ServerContainer) -> None:
     client().disconnect_container_from_network(server.name, _networks(server)[0], force=True)
 
 
+def _reservation(server: ServerContainer) -> str:
+    return f"circlepay_port_{server.port}"
+
+
+def _is_reserved(server: ServerContainer) -> bool:
+    return bool(client().volumes(filters={"name": _reservation(server)})["Volumes"])
+
+
 def _updated(**options: Any) -> Callable[[ServerContainer], None]:
     """`docker update`, with options that the SDK has no words for."""
 
@@ -72,6 +80,7 @@ MISHAPS = (
     Mishap("stopped", lambda server: client().stop(server.name), _runs),
     Mishap("paused", lambda server: client().pause(server.name), _runs),
     Mishap("renamed", _rename, _runs),
+    Mishap("port reservation pruned", lambda server: client().remove_volume(_reservation(server)), _is_reserved),
     Mishap("disconnected", _disconnect, lambda server: bool(_networks(server))),
     Mishap(
         "other limits and restart policy",

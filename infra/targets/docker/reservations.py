@@ -45,6 +45,15 @@ def _foreign(reserved: Mapping[int, Mapping[str, str]], mine: list[int]) -> set[
     return set(reserved) - set(mine)
 
 
+def problem(api: APIClient, server: str, port: int, mark: Mapping[str, str]) -> str:
+    """Why the port of a server is no longer reserved for it; empty while it is."""
+    found = ownership.inspected_volume(api, f"circlepay_port_{port}")
+    if found is None:
+        return f"the reservation of port {port} is gone from the engine"
+    wanted = {**mark, ROLE: RESERVATION, SERVER: server}
+    return "" if _is_of(found["Labels"], wanted) else f"port {port} is reserved for {_owner(found['Labels'])} by now"
+
+
 def release(api: APIClient, server: str, mark: Mapping[str, str]) -> None:
     """Ends every reservation of one server."""
     wanted = {**mark, ROLE: RESERVATION, SERVER: server}

@@ -76,8 +76,16 @@ class DockerTarget:
         return located(claim, claim.port.requested or kept.port)
 
     def find(self, location: Location, *, port_requested: bool) -> tuple[bool, str]:
-        """Names cannot be gone."""
-        return True, ""
+        """Names cannot be gone; the reservation of its port can, or be another stack's by now."""
+        from infra.targets.docker import reservations
+        from infra.targets.docker.engine import connected
+
+        mark = ownership.labels(location.clone, location.stack, location.project_root)
+        try:
+            with connected(location.names["engine"], "look for a reservation", location.names["container"]) as api:
+                return True, reservations.problem(api, location.server, location.port, mark)
+        except TargetError:
+            return True, ""  # whoever is to change something on this engine says so
 
     def release(self, location: Location) -> None:
         """Gives the port back; data is on a volume, which is a resource of its own."""

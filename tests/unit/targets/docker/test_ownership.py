@@ -10,6 +10,7 @@ from infra.errors import TargetError
 from infra.targets import ports
 from infra.targets.docker import networks, ownership, reservations
 from infra.targets.docker.ownership import Names
+from infra.targets.docker.target import TARGET
 from infra.targets.ports import PortRequest
 from tests.support import engine
 from tests.support.quiet_ports import quiet_port
@@ -100,6 +101,19 @@ def test_a_port_that_another_stack_reserved_is_that_stacks(stage: Stage, elsewhe
         reservations.release(stage.api, "third", elsewhere.parts.labels)
         ports.release(f"{elsewhere.location.clone} third")
     assert reserve(stage, port, 7007) == port
+
+
+def test_a_reservation_that_is_lost_or_another_stacks_is_drift_and_made_again(stage: Stage, elsewhere: Stage) -> None:
+    kept = stage.location.port
+    assert reserve(stage, None, kept) == kept
+    assert TARGET.find(stage.location, port_requested=False) == (True, "")
+    engine.remove(f"volume circlepay_port_{kept}")
+    gone = f"the reservation of port {kept} is gone from the engine"
+    assert TARGET.find(stage.location, port_requested=False) == (True, gone)
+    assert reserve(stage, None, 7007, kept=kept) == kept
+    assert TARGET.find(stage.location, port_requested=False) == (True, "")
+    reason = f"port {kept} is reserved for stack test in /nowhere by now"
+    assert TARGET.find(elsewhere.location, port_requested=True) == (True, reason)
 
 
 def test_a_reservation_ends_with_its_server_and_no_other(stage: Stage) -> None:
