@@ -53,6 +53,7 @@ ORDINARY = {
     "pg_dump",
     "psql",
     "rm",
+    "sudo",
     "systemctl",
 }
 """Programs of the machine: that they exist is not ours to test."""

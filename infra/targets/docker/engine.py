@@ -9,11 +9,11 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from infra import files
-from infra.changes import Finding
+from infra.changes import Finding, Severity
 from infra.errors import TargetError
 from infra.tunnels import is_remote, socket_of
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 DEFAULT_ENGINE = "unix:///var/run/docker.sock"
 LEAST_API = (1, 41)
 """Docker Engine 20.10."""
+KEEPS_LOOPBACK = (1, 48)
+"""Docker Engine 28: https://docs.docker.com/engine/release-notes/28/#2800."""
 TIMEOUT = 60
 """Seconds the engine may take for one answer; pulls and waits are bounded where they are asked for."""
 SETTING = "set circlepay:docker.host"
@@ -125,17 +127,30 @@ def refuse_unsupported(api: APIClient, operation: str, url: str) -> None:
             "recreate them, and their limits cannot be changed",
             "use Docker Engine 20.10 or later, rootless or not",
         )
-    if tuple(map(int, str(found["ApiVersion"]).split("."))) < LEAST_API:
+    if _api_of(found) < LEAST_API:
         version = f"its API is {found['ApiVersion']}, at least {'.'.join(map(str, LEAST_API))} is needed"
         raise TargetError(operation, url, f"this engine is too old: {version}", "use Docker Engine 20.10 or later")
 
 
 def shortcomings(api: APIClient) -> list[Finding]:
     """What the engine cannot do and does not report."""
-    if api.info().get("CgroupDriver") != "none":
-        return []
-    cause = "it accepts limits of memory, processors and processes and does not enforce them (it has no cgroups)"
-    return [Finding("container engine", cause, "delegate cgroups to it: docs/troubleshooting.md")]
+    info, version = api.info(), api.version(api_version=False)
+    found = []
+    if info.get("CgroupDriver") == "none":
+        cause = "it accepts limits of memory, processors and processes and does not enforce them (it has no cgroups)"
+        found.append(Finding("container engine", cause, "delegate cgroups to it: docs/troubleshooting.md"))
+    is_rootless = "name=rootless" in (
+        info.get("SecurityOptions") or ()
+    )  # its containers have no network that is routed
+    if _api_of(version) < KEEPS_LOOPBACK and not is_rootless:
+        cause = "before release 28 a host that routes to the containers' network reaches what is published on loopback alone"
+        remedy = "use Docker Engine 28 or later, or drop such connections: docs/troubleshooting.md"
+        found.append(Finding("container engine", cause, remedy, severity=Severity.NOTE))
+    return found
+
+
+def _api_of(version: Mapping[str, Any]) -> tuple[int, ...]:
+    return tuple(map(int, str(version["ApiVersion"]).split(".")))
 
 
 def unreachable(operation: str, url: str, error: Exception) -> TargetError:

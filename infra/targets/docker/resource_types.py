@@ -162,17 +162,17 @@ class ContainerNetwork(OnEngine):
 
     def observe(self, state: Values, operation: Operation) -> Observed | None:
         from infra.targets.docker import networks, ownership
-        from infra.targets.docker.engine import connected
+        from infra.targets.docker.engine import connected, shortcomings
 
         try:
             with connected(state["engine"], "look at networks", state["name"]) as api:
-                found = networks.find(api, state["name"], state["labels"])
+                found, findings = networks.find(api, state["name"], state["labels"]), shortcomings(api)
         except TargetError:
             return Observed()
         if found is None or not ownership.is_ours(found.get("Labels"), state["labels"]):
             return None  # the next `up` makes ours, or says whose is in its place
         drift = [] if networks.is_as_declared(found) else [Change(f"network {state['name']}", "replace", OTHER_OPTIONS)]
-        return Observed({"networkId": str(found["Id"])}, drift)
+        return Observed({"networkId": str(found["Id"])}, drift, findings)
 
     def delete(self, state: Values, operation: Operation) -> None:
         from infra.targets.docker import networks

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import requests
 
+from infra.changes import Severity
 from infra.errors import TargetError
 from infra.targets.docker import engine
 
@@ -143,6 +144,7 @@ class Told:
 
 
 DOCKER = {"ApiVersion": "1.41", "Components": [{"Name": "Engine"}]}
+NEW = {**DOCKER, "ApiVersion": "1.48"}
 PODMAN = {"ApiVersion": "1.41", "Components": [{"Name": "Podman Engine"}, {"Name": "Conmon"}]}
 
 
@@ -164,8 +166,18 @@ def test_an_engine_that_does(api: str) -> None:
 
 
 def test_limits_that_are_not_enforced_are_a_finding() -> None:
-    without: Any = Told(DOCKER, {"CgroupDriver": "none"})
+    without: Any = Told(NEW, {"CgroupDriver": "none"})
     (finding,) = engine.shortcomings(without)
     assert "does not enforce" in finding.problem
-    having: Any = Told(DOCKER, {"CgroupDriver": "systemd"})
+    having: Any = Told(NEW, {"CgroupDriver": "systemd"})
     assert engine.shortcomings(having) == []
+
+
+def test_an_engine_whose_loopback_is_reached_from_other_hosts_is_a_note() -> None:
+    before: Any = Told({**DOCKER, "ApiVersion": "1.47"}, {"SecurityOptions": ["name=seccomp,profile=default"]})
+    (finding,) = engine.shortcomings(before)
+    assert "published on loopback" in finding.problem
+    assert "Docker Engine 28" in finding.remedy
+    assert finding.severity is Severity.NOTE
+    rootless: Any = Told(DOCKER, {"SecurityOptions": ["name=seccomp,profile=default", "name=rootless"]})
+    assert engine.shortcomings(rootless) == []
