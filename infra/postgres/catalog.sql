@@ -55,6 +55,9 @@ acls AS (
     UNION ALL
     SELECT 'type', s.name, t.typname::text, '', t.typowner, t.typacl
     FROM pg_type t JOIN schemas s ON s.oid = t.typnamespace WHERE t.typacl IS NOT NULL
+    UNION ALL
+    -- They have no owner of their own: the first superuser's OID stands for it (BOOTSTRAP_SUPERUSERID).
+    SELECT 'parameter', '', p.parname, '', 10::oid, p.paracl FROM pg_parameter_acl p
 )
 SELECT json_build_object(
 'server', json_build_object(
@@ -208,7 +211,7 @@ SELECT json_build_object(
     WHERE s.deptype = 'a' AND s.refclassid = 'pg_authid'::regclass AND pg_get_userbyid(s.refobjid) !~ '^pg_'
       AND s.dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
       AND s.classid NOT IN ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_namespace'::regclass, 'pg_database'::regclass,
-                            'pg_type'::regclass, 'pg_default_acl'::regclass)),
+                            'pg_type'::regclass, 'pg_default_acl'::regclass, 'pg_parameter_acl'::regclass)),
 'default_grants', (SELECT coalesce(json_agg(json_build_object(
     'creator', pg_get_userbyid(d.defaclrole),
     'schema', coalesce((SELECT nspname FROM pg_namespace n WHERE n.oid = d.defaclnamespace), ''),

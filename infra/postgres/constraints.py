@@ -57,24 +57,30 @@ def _key(
     standing: Mapping[tuple[str, str], Index],
     built: Mapping[tuple[str, str], Index],
 ) -> list[Change]:
-    if found is not None:
-        if _same(found, item) or table.bytes > SMALL_TABLE:
-            return []
-        reason = f"is «{found.definition}», declared «{item.definition}»"
-        return [_alter(item, "alter", reason, "DROP CONSTRAINT {name}, ADD CONSTRAINT {name} {definition}")]
     index = built.get((item.schema, item.name))
     left = standing.get((item.schema, item.name))
+    if found is not None:
+        if _same(found, item):
+            return []
+        reason = f"is «{found.definition}», declared «{item.definition}»"
+        if item.kind == "x" or index is None or table.bytes <= SMALL_TABLE:
+            return [_alter(item, "alter", reason, "DROP CONSTRAINT {name}, ADD CONSTRAINT {name} {definition}")]
+        # Its index goes with it; an interrupted run goes on with a missing key.
+        return [_alter(item, "drop", reason, "DROP CONSTRAINT {name}", transactional=False), *_from_index(item, index)]
     if item.kind == "x" or index is None or (left is None and table.bytes <= SMALL_TABLE):
         return [_alter(item, "create", "is missing", "ADD CONSTRAINT {name} {definition}")]
     changes: list[Change] = []
     if left is not None and (not left.valid or left.definition != index.definition):
         changes.append(_drop_index(item, left))
         left = None
-    if left is None:
-        changes.append(_build(item, index))
+    return [*changes, *_from_index(item, index, build=left is None)]
+
+
+def _from_index(item: Constraint, index: Index, *, build: bool = True) -> list[Change]:
     words = "PRIMARY KEY" if item.kind == "p" else "UNIQUE"
     template = "ADD CONSTRAINT {name} " + words + " USING INDEX {name}"
-    return [*changes, _alter(item, "create", "is missing", template, transactional=False)]
+    made = _alter(item, "create", "is missing", template, transactional=False)
+    return [_build(item, index), made] if build else [made]
 
 
 def _drop_index(item: Constraint, left: Index) -> Change:
@@ -162,25 +168,14 @@ def _alter(
 
 
 def findings(catalog: Catalog, declared: Catalog) -> list[Finding]:
-    """Constraints that no migration creates, and changed keys of large tables: replacing those would block the application."""
-    tables = {(table.schema, table.name): table for table in catalog.tables}
+    """Constraints that no migration creates."""
     declared_tables = {(table.schema, table.name) for table in declared.tables}
-    known = {(item.schema, item.table, item.name): item for item in declared.constraints}
+    known = {(item.schema, item.table, item.name) for item in declared.constraints}
     found = []
     for item in catalog.constraints:
-        if (item.schema, item.table) not in declared_tables:
-            continue
-        subject = f"{_KINDS[item.kind]} {item.schema}.{item.table}.{item.name}"
-        wanted = known.get((item.schema, item.table, item.name))
-        if wanted is None:
+        if (item.schema, item.table) in declared_tables and (item.schema, item.table, item.name) not in known:
+            subject = f"{_KINDS[item.kind]} {item.schema}.{item.table}.{item.name}"
             drop = f"ALTER TABLE {item.schema}.{item.table} DROP CONSTRAINT {item.name}"
             remedy = f"add a migration: either {drop}, or ADD CONSTRAINT {item.name} {item.definition}"
             found.append(Finding(subject, f"no migration creates it: {item.definition}", remedy))
-        elif item.kind in _BY_INDEX and not _same(item, wanted) and tables[item.schema, item.table].bytes > SMALL_TABLE:
-            problem = f"is «{item.definition}», declared «{wanted.definition}»"
-            found.append(
-                Finding(
-                    subject, problem, "add a migration that replaces it, and run it at low load: the table is large"
-                )
-            )
     return found

@@ -2,8 +2,9 @@
 
 Documented: CONNECT on the database, USAGE on schema public, ALL on every table and sequence in it, and the same for
 those that the owner creates later. ALL includes TRUNCATE, REFERENCES, TRIGGER and, from PostgreSQL 17, MAINTAIN; a stack
-may withhold what reaches beyond rows. The plan is authoritative for the role and PUBLIC: missing privileges are granted,
-extra ones revoked. Grants to other roles are reported.
+may withhold what reaches beyond rows. Nobody but a superuser sets or persists a parameter that is reserved for superusers.
+The plan is authoritative for the role and PUBLIC: missing privileges are granted, extra ones revoked. Grants to other roles
+are reported.
 """
 
 from __future__ import annotations
@@ -170,11 +171,11 @@ def _by_object_and_grantee(grants: Iterable[Grant]) -> dict[tuple[Object, str], 
 
 
 def is_managed(item: Object, grantee: str) -> bool:
-    """The role's privileges are managed everywhere, those of PUBLIC only on managed objects."""
+    """The role's privileges are managed everywhere, those of PUBLIC only on managed objects and on parameters."""
     if grantee != PUBLIC:
         return True
     return (
-        item.kind == "database"
+        item.kind in {"database", "parameter"}
         or item.schema in MANAGED_SCHEMAS
         or (item.kind == "schema" and item.name in MANAGED_SCHEMAS)
     )
@@ -252,6 +253,8 @@ def _target(item: Object) -> Composable:
     from psycopg.sql import SQL, Identifier
 
     name = Identifier(item.schema, item.name) if item.schema else Identifier(item.name)
+    if item.kind == "parameter":
+        name = Identifier(*item.name.split("."))
     if item.kind in {"function", "procedure"}:
         return SQL("{} {}({})").format(raw(item.kind.upper()), name, raw(item.detail))
     return SQL("{} {}").format(raw({"column": "TABLE"}.get(item.kind, item.kind.upper())), name)

@@ -152,14 +152,14 @@ OBJECTS = [
     altered("SEQUENCE users_id_seq", "OWNED BY NONE", "OWNED BY users.id", "schema: sequence users_id_seq"),
     by_sql(
         "an applied migration was edited",
-        "UPDATE circlepay.migrations SET sha256 = 'x' || sha256 WHERE version = 1",
-        "UPDATE circlepay.migrations SET sha256 = substr(sha256, 2) WHERE version = 1",
+        "UPDATE circlepay.migrations SET sha256 = reverse(sha256) WHERE version = 1",
+        "UPDATE circlepay.migrations SET sha256 = reverse(sha256) WHERE version = 1",
         "schema: migrations recorded",
     ),
     by_sql(
         "the database belongs to another role",
-        "CREATE ROLE other;;ALTER DATABASE circlepay_db OWNER TO other",
-        "ALTER DATABASE circlepay_db OWNER TO postgres;;DROP ROLE other",
+        "ALTER DATABASE circlepay_db OWNER TO pg_monitor",
+        "ALTER DATABASE circlepay_db OWNER TO postgres",
         "database: owner",
     ),
     database("CONNECTION LIMIT 20", "CONNECTION LIMIT -1", "database: connection limit"),
@@ -210,8 +210,17 @@ PRIVILEGES = [
         "privileges: cannot become the owner",
     ),
     granted("SELECT ON pg_authid", "privileges: cannot read password verifiers"),
-    granted("SET ON PARAMETER session_replication_role", "privileges: cannot switch triggers off"),
+    granted(
+        "SET ON PARAMETER session_replication_role",
+        "privileges: cannot switch triggers off",
+        "privileges: holds no privileges on parameters",
+    ),
     granted("ALTER SYSTEM ON PARAMETER work_mem", "privileges: holds no privileges on parameters"),
+    granted(
+        "SET ON PARAMETER circlepay.hand_made, log_statement",
+        "privileges: holds no privileges on parameters",
+        to="PUBLIC",
+    ),
     by_sql(
         "the role passes privileges on",
         "GRANT SELECT ON users TO circlepay_user WITH GRANT OPTION",

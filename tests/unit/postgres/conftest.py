@@ -143,18 +143,27 @@ def finished(server: LiveServer, cache: Path) -> Stage:
 
 
 @pytest.fixture
-def stage(finished: Stage, cache: Path) -> Iterator[Stage]:
+def stage(finished: Stage) -> Iterator[Stage]:
     """A copy of the finished database, and its declaration."""
+    with copied(finished) as copy:
+        yield copy
+
+
+@contextmanager
+def copied(finished: Stage) -> Iterator[Stage]:
+    """A copy of a database, which is dropped afterwards."""
     name = f"copy{next(_numbers)}"
-    copy = Stage(finished.server, _declaration(name, ROLE, cache))
+    copy = Stage(finished.server, _declaration(name, ROLE, finished.objects.cache))
     with finished.connect("postgres") as connection:
         connection.execute(SQL("CREATE DATABASE {} TEMPLATE finished").format(Identifier(name)))
         connection.execute(SQL("COMMENT ON DATABASE {} IS {}").format(Identifier(name), Literal(MARK)))
         connection.execute(SQL("GRANT CONNECT ON DATABASE {} TO {}").format(Identifier(name), Identifier(ROLE)))
         grant = SQL("GRANT CREATE, TEMPORARY ON DATABASE {} TO {}")
         connection.execute(grant.format(Identifier(name), Identifier(OWNER)))
-    yield copy
-    _drop(copy)
+    try:
+        yield copy
+    finally:
+        _drop(copy)
 
 
 @pytest.fixture

@@ -324,6 +324,14 @@ LARGE = {
         ["ALTER TABLE users DROP CONSTRAINT users_email_key"],
         ["create index public.users_email_key", "create unique constraint public.users.users_email_key"],
     ),
+    "a key with other columns": (
+        ["ALTER TABLE users DROP CONSTRAINT users_email_key, ADD CONSTRAINT users_email_key UNIQUE (email, phone)"],
+        [
+            "drop unique constraint public.users.users_email_key",
+            "create index public.users_email_key",
+            "create unique constraint public.users.users_email_key",
+        ],
+    ),
     "a key whose index an interrupted run left": (
         ["ALTER TABLE users DROP CONSTRAINT users_email_key", "CREATE UNIQUE INDEX users_email_key ON users (email)"],
         ["create unique constraint public.users.users_email_key"],
