@@ -11,7 +11,7 @@ import pytest
 from tools.paths import ROOT
 
 NAME = "pulumi-resource-circlepay"
-TELL = '#!/bin/sh\necho "$0 $GRPC_ENABLE_FORK_SUPPORT $*"\n'
+TELL = '#!/bin/sh\necho "$0 $GRPC_ENABLE_FORK_SUPPORT ${PULUMI_CONFIG-}${PULUMI_CONFIG_SECRET_KEYS-}$*"\n'
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def _run(clone: Path, path: str = "/usr/bin:/bin") -> subprocess.CompletedProces
     return subprocess.run(
         [str(program), "127.0.0.1:1"],
         cwd=clone / "infra",
-        env={"PATH": path},
+        env={"PATH": path, "PULUMI_CONFIG": '{"a": "secret"} ', "PULUMI_CONFIG_SECRET_KEYS": '["a"] '},
         capture_output=True,
         text=True,
         check=False,
@@ -41,7 +41,7 @@ def _run(clone: Path, path: str = "/usr/bin:/bin") -> subprocess.CompletedProces
     )
 
 
-def test_it_runs_the_projects_python_with_no_environment_activated(clone: Path) -> None:
+def test_it_runs_the_projects_python_with_no_environment_activated_and_without_the_stacks_secrets(clone: Path) -> None:
     python = clone / ".venv" / "bin" / "python"
     _program(python)
     assert _run(clone).stdout == f"{python} 0 -P -m infra.provider 127.0.0.1:1\n"
