@@ -31,6 +31,8 @@ OTHER_USERS = "other users"
 """Names of users beside the default one, separated by blanks."""
 PERMISSIONS, ALL = "permissions", "+@all ~* &*"
 """What the default user may do: commands, keys, channels."""
+FOLLOWED = "followed server"
+"""Address of the server that it replicates; empty where it follows none."""
 
 
 def declared(settings: RedisSettings, *, keeps_output: bool = False) -> dict[str, str]:
@@ -63,7 +65,7 @@ def normalised(name: str, value: str) -> str:
 
 
 def read(login: Login, names: Iterable[str], *, timeout: float = 10.0) -> dict[str, str] | None:
-    """The named settings and the state of authentication, in one round trip that includes the login.
+    """The named settings, the state of authentication and the server it follows, in one round trip with the login.
 
     timeout: seconds for connecting and each read. None when the server refuses the password. Raises CacheError when
     there is no answer, or an unexpected one.
@@ -73,13 +75,14 @@ def read(login: Login, names: Iterable[str], *, timeout: float = 10.0) -> dict[s
         ("CONFIG", "GET", *names),
         ("ACL", "GETUSER", "default"),
         ("ACL", "USERS"),
+        ("ROLE",),
     )
     try:
-        entered, settings, user, users = wire.ask(login.endpoint, *commands, timeout=timeout)
+        entered, settings, user, users, role = wire.ask(login.endpoint, *commands, timeout=timeout)
         if isinstance(entered, wire.Refusal) and entered.of_login:
             return None
         found = {name: str(value) for name, value in wire.pairs(settings).items()}
-        return {**found, **_access(wire.pairs(user), users)}
+        return {**found, **_access(wire.pairs(user), users), FOLLOWED: _followed(role)}
     except (OSError, ValueError) as error:
         hint = "check the server's log, or run `make status`"
         cause = str(error) or type(error).__name__
@@ -98,6 +101,9 @@ def plan(observed: Mapping[str, str] | None, declared: Mapping[str, str]) -> lis
         return [Change(f"redis {AUTHENTICATION}", "restart", reason, effect=Effect.RESTART)]
     differing = [name for name in sorted(declared, key=_order) if _differs(name, observed, declared)]
     changes = [_change(name, observed.get(name, ""), declared) for name in differing]
+    if followed := observed.get(FOLLOWED):
+        reason = f"follows {followed}, whose data it takes in place of its own; declared to follow none"
+        changes.append(Change("redis replication", "set", reason, command=("REPLICAOF", "NO", "ONE")))
     return [*changes, *_access_changes(observed)]
 
 
@@ -189,6 +195,14 @@ def _access(user: Mapping[str, Any], users: wire.Reply) -> dict[str, str]:
         PERMISSIONS: " ".join([*(str(user[name]) for name in ("commands", "keys", "channels")), *selectors]),
         OTHER_USERS: " ".join(str(name) for name in users if name != "default"),
     }
+
+
+def _followed(role: wire.Reply) -> str:
+    """https://redis.io/docs/latest/commands/role/: a replica names the server before its own state."""
+    if not isinstance(role, list):
+        # Refused where the user's permissions were changed, which are put back first.
+        return ""
+    return f"{role[1]}:{role[2]}" if role[0] == "slave" else ""
 
 
 def _authentication(user: Mapping[str, Any]) -> str:

@@ -259,7 +259,7 @@ def findings(catalog: Catalog, declared: DatabaseDeclaration) -> list[Finding]:
     return [
         Finding(f"database {declared.name}", f"{what} is {observed}, declared {wanted}", rebuild)
         for what, observed, wanted in _immutable_facts(found, declared)
-        if _normal(observed) != _normal(wanted)
+        if not same_name(observed, wanted)
     ]
 
 
@@ -274,6 +274,7 @@ def _immutable_facts(found: Database, declared: DatabaseDeclaration) -> list[tup
     return [*facts, ("locale", found.locale, declared.locale)]
 
 
-def _normal(value: str) -> str:
-    """glibc accepts both en_US.UTF-8 and en_US.utf8 for the same locale."""
-    return value.lower().replace("utf-8", "utf8")
+def same_name(observed: str, declared: str) -> bool:
+    """Of locales and encodings: glibc accepts both en_US.UTF-8 and en_US.utf8 for the same locale."""
+    one, other = (name.lower().replace("utf-8", "utf8") for name in (observed, declared))
+    return one == other

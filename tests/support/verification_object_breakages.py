@@ -182,12 +182,7 @@ PRIVILEGES = [
         "privileges: cannot create a function in public",
     ),
     granted("CREATE ON DATABASE circlepay_db", "privileges: cannot create a schema"),
-    role(
-        "CREATEDB",
-        "NOCREATEDB",
-        "privileges: role attribute rolcreatedb",
-        "privileges: cannot at all create a database",
-    ),
+    role("CREATEDB", "NOCREATEDB", "privileges: role attribute rolcreatedb"),
     role(
         "CREATEROLE",
         "NOCREATEROLE",
@@ -215,7 +210,11 @@ PRIVILEGES = [
         "privileges: cannot switch triggers off",
         "privileges: holds no privileges on parameters",
     ),
-    granted("ALTER SYSTEM ON PARAMETER work_mem", "privileges: holds no privileges on parameters"),
+    granted(
+        "ALTER SYSTEM ON PARAMETER work_mem",
+        "privileges: holds no privileges on parameters",
+        "privileges: cannot change the servers configuration",
+    ),
     granted(
         "SET ON PARAMETER circlepay.hand_made, log_statement",
         "privileges: holds no privileges on parameters",

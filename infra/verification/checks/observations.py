@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 from psycopg.rows import dict_row
 
 from infra.cache import wire
@@ -41,6 +42,15 @@ SESSION_SETTINGS = {
 its sessions, which is reported, does not fail the checks."""
 NO_LIMIT = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout'"
 """PostgreSQL has that limit from 17 on."""
+SUCCEEDED = "CP000"
+"""An SQLSTATE of our own, with which a successful attempt is rolled back."""
+ATTEMPT = f"""
+BEGIN
+    EXECUTE {{}};
+    RAISE EXCEPTION USING ERRCODE = '{SUCCEEDED}';
+EXCEPTION WHEN OTHERS THEN
+    PERFORM pg_catalog.set_config('circlepay.attempt', SQLSTATE, false);
+END"""
 CATALOG_QUERY = Path(__file__).with_name("catalog.sql")
 
 Connection = psycopg.Connection[dict[str, Any]]
@@ -91,6 +101,18 @@ def application(subject: Subject) -> Iterator[Connection]:
     with connect(subject, subject.postgres.application_role, subject.postgres.application_password) as connection:
         connection.execute(NO_LIMIT.encode())
         yield connection
+
+
+def attempt(connection: Connection, statement: str | sql.Composed) -> str | None:
+    """The SQLSTATE a statement fails with, None when it succeeds; rolled back in either case.
+
+    The error is caught where it happens: what is refused as it should be leaves no line in the server's log.
+    """
+    text = statement if isinstance(statement, str) else statement.as_string(connection)
+    connection.execute(sql.SQL("DO {}").format(sql.Literal(ATTEMPT.format(sql.Literal(text).as_string(connection)))))
+    row = connection.execute("SELECT current_setting('circlepay.attempt') AS state").fetchone()
+    assert row is not None
+    return None if row["state"] == SUCCEEDED else str(row["state"])
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,11 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-import psycopg
 import pytest
 from psycopg import sql
 
-from infra.verification.checks.expectation import MismatchError, expect, expect_that
-from infra.verification.checks.observations import Connection
+from infra.verification.checks.expectation import expect, expect_that
+from infra.verification.checks.observations import Connection, attempt
 
 ROW, OTHER_ROW = (-1 - number for number in secrets.SystemRandom().sample(range(2**31 - 1), 2))
 """Ids of the test rows: negative, so that no sequence advances, and random, so that concurrent runs do not block."""
@@ -46,6 +45,15 @@ UNIQUENESS: dict[str, dict[str, Any]] = {
 }
 
 
+UNIQUE_VIOLATION, FOREIGN_KEY_VIOLATION = "23505", "23503"
+
+
+def refused(state: str | None, wanted: str, what: str) -> None:
+    """Raises MismatchError unless the attempt failed with the SQLSTATE `wanted`."""
+    outcome = "it was accepted" if state is None else f"the attempt failed with SQLSTATE {state}"
+    expect_that(state == wanted, f"{what} is refused (SQLSTATE {wanted})", outcome, "run `make up`")
+
+
 @pytest.fixture
 def rows(application: Connection) -> Iterator[Connection]:
     """The application's connection inside a transaction that is rolled back."""
@@ -53,20 +61,24 @@ def rows(application: Connection) -> Iterator[Connection]:
         yield application
 
 
-def insert(connection: Connection, table: str, **values: Any) -> dict[str, Any]:
-    """Inserts a row of the user ROW with minimal values and these; returns it as stored."""
+def insertion(table: str, **values: Any) -> sql.Composed:
+    """Inserts a row of the user ROW with minimal values and these."""
     row: dict[str, Any] = {"id": ROW, **MINIMAL[table]}
     if table in UNIQUE_COLUMN:
         row[UNIQUE_COLUMN[table]] = f"circlepay-verification-{secrets.token_hex(12)}"
     if table != "users":
         row["user_id"] = ROW
     row.update(values)
-    statement = sql.SQL("INSERT INTO public.{} ({}) VALUES ({}) RETURNING *").format(
+    return sql.SQL("INSERT INTO public.{} ({}) VALUES ({}) RETURNING *").format(
         sql.Identifier(table),
         sql.SQL(", ").join(map(sql.Identifier, row)),
-        sql.SQL(", ").join(sql.Placeholder() * len(row)),
+        sql.SQL(", ").join(map(sql.Literal, row.values())),
     )
-    stored = connection.execute(statement, list(row.values())).fetchone()
+
+
+def insert(connection: Connection, table: str, **values: Any) -> dict[str, Any]:
+    """The row that `insertion` inserts, as stored."""
+    stored = connection.execute(insertion(table, **values)).fetchone()
     assert stored is not None
     return stored
 
@@ -109,20 +121,14 @@ def test_unique(rows: Connection, what: str) -> None:
     insert(rows, "users", **(values if table == "users" else {}))
     if table != "users":
         insert(rows, table, **values)
-    try:
-        insert(rows, table, **{"id": OTHER_ROW, **values})
-    except psycopg.errors.UniqueViolation:
-        return
-    raise MismatchError("a second row with the same value is refused", "it was accepted", "run `make up`")
+    refused(
+        attempt(rows, insertion(table, **{"id": OTHER_ROW, **values})), UNIQUE_VIOLATION, "a second row with its value"
+    )
 
 
 @pytest.mark.parametrize("table", ["wallets", "transactions", "kyc_documents"])
 def test_needs_its_user(rows: Connection, table: str) -> None:
-    try:
-        insert(rows, table)
-    except psycopg.errors.ForeignKeyViolation:
-        return
-    raise MismatchError("a row without its user is refused", "it was accepted", "run `make up`")
+    refused(attempt(rows, insertion(table)), FOREIGN_KEY_VIOLATION, "a row without its user")
 
 
 @pytest.mark.parametrize("table", ["wallets", "transactions", "kyc_documents"])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.verification.checks.expectation import expect
+from infra.postgres.database import same_name
+from infra.verification.checks.expectation import expect, expect_that
 from infra.verification.subject import Subject
 
 PROVIDERS = {"b": "builtin", "c": "libc", "i": "icu"}
@@ -19,17 +20,23 @@ def test_owner(catalog: dict[str, Any], subject: Subject) -> None:
 
 
 def test_encoding(catalog: dict[str, Any], subject: Subject) -> None:
-    expect(catalog["database"]["encoding_name"], subject.postgres.encoding, NEVER_CHANGED)
+    _expect_name(catalog["database"]["encoding_name"], subject.postgres.encoding)
 
 
 def test_locale(catalog: dict[str, Any], subject: Subject) -> None:
     database, provider = catalog["database"], subject.postgres.locale_provider
     expect(PROVIDERS.get(database["datlocprovider"], database["datlocprovider"]), provider, NEVER_CHANGED)
     if provider == "libc":
-        expect((database["datcollate"], database["datctype"]), (subject.postgres.locale,) * 2, NEVER_CHANGED)
+        for observed in (database["datcollate"], database["datctype"]):
+            _expect_name(observed, subject.postgres.locale)
     else:
         # The column was renamed in PostgreSQL 17.
-        expect(database.get("datlocale", database.get("daticulocale")), subject.postgres.locale, NEVER_CHANGED)
+        _expect_name(database.get("datlocale", database.get("daticulocale")), subject.postgres.locale)
+
+
+def _expect_name(observed: str, declared: str) -> None:
+    """Compared as `up` compares it for its findings."""
+    expect_that(same_name(observed, declared), declared, observed, NEVER_CHANGED)
 
 
 def test_tablespace(catalog: dict[str, Any], subject: Subject) -> None:

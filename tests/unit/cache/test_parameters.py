@@ -19,6 +19,7 @@ from infra.cache.connection import connect
 from infra.cache.parameters import (
     ALL,
     AUTHENTICATION,
+    FOLLOWED,
     OPEN,
     OTHER_USERS,
     PERMISSIONS,
@@ -39,7 +40,7 @@ from infra.settings.loading import parse
 from infra.settings.model import RedisSettings
 from tests.support import cache_attacks, live_servers
 
-CLOSED = {AUTHENTICATION: REQUIRED, PERMISSIONS: ALL, OTHER_USERS: ""}
+CLOSED = {AUTHENTICATION: REQUIRED, PERMISSIONS: ALL, OTHER_USERS: "", FOLLOWED: ""}
 PASSWORD = "p@ss \"w'ord\\ $x-0123456789"
 DOCUMENTED = {
     "port": "{port}",
@@ -313,8 +314,9 @@ def test_a_server_that_lets_others_in_is_closed_again(server: Server, by_hand: t
         (("ACL", "SETUSER", "default", "resetkeys", "~own:*"), "redis user default"),
         (("ACL", "SETUSER", "default", "resetchannels"), "redis user default"),
         (("ACL", "SETUSER", "default", "resetkeys", "(+get ~own:*)"), "redis user default"),
+        (("REPLICAOF", "127.0.0.1", "1"), "redis replication"),
     ],
-    ids=["another user", "fewer commands", "fewer keys", "fewer channels", "a selector"],
+    ids=["another user", "fewer commands", "fewer keys", "fewer channels", "a selector", "another server"],
 )
 def test_users_and_permissions_made_by_hand_are_put_back_live(
     server: Server, by_hand: tuple[str, ...], subject: str

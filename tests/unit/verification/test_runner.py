@@ -117,8 +117,11 @@ def test_what_is_lost_is_one_failure_and_only_structural(live: Stack, runs: Runs
     assert "make up" not in report.structural[0].message
 
 
-def test_everything_broken_was_put_right(live: Stack) -> None:
+def test_everything_broken_was_put_right_and_what_is_tried_is_no_error_in_the_log(live: Stack) -> None:
+    log = live.folder / "postgres" / "logs" / "start.log"
+    before = log.stat().st_size
     assert run(live.subject).failures == []
+    assert b"ERROR:" not in log.read_bytes()[before:]
 
 
 def test_the_servers_of_debian() -> None:

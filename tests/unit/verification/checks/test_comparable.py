@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
-from infra.verification.checks import test_redis, test_server_settings
+from infra.verification.checks import test_database, test_redis, test_server_settings
+from infra.verification.checks.expectation import MismatchError
+from tests.support.locations import process_location
+from tests.support.verification_stack import subject_of
 
 MEMORY = {"type": "integer", "unit": "8kB"}
 TIME = {"type": "integer", "unit": "ms"}
@@ -44,3 +50,13 @@ def test_postgres(declared: str, observed: str, setting: dict[str, object], same
 )
 def test_redis_values(name: str, declared: str, observed: str, same: bool) -> None:
     assert (test_redis.comparable(name, declared) == test_redis.comparable(name, observed)) is same
+
+
+def test_a_locale_is_the_same_in_either_spelling() -> None:
+    """PostgreSQL keeps the name as it was written when the database was made."""
+    stack = subject_of(*(process_location(name, Path("/nowhere"), 1) for name in ("postgres", "redis")))
+    subject = replace(stack, postgres=replace(stack.postgres, locale="en_US.UTF-8"))
+    database = {"datlocprovider": "c", "datcollate": "en_US.utf8", "datctype": "en_US.utf8"}
+    test_database.test_locale({"database": database}, subject)
+    with pytest.raises(MismatchError, match="observed: ko_KR"):
+        test_database.test_locale({"database": {**database, "datctype": "ko_KR.utf8"}}, subject)
