@@ -243,8 +243,9 @@ DRIFTS = (
         "pg_hba.conf edited and loaded",
         edit_then_load,
         superuser_needs_its_password,
+        alone=True,
     ),
-    Drift("redis.conf edited, and restarted", edit_then_restart, stranger_is_refused),
+    Drift("redis.conf edited, and restarted", edit_then_restart, stranger_is_refused, alone=True),
     Drift(
         "changed Redis setting",
         cache_command("CONFIG", "SET", "maxmemory-policy", "noeviction"),
