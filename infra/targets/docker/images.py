@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from infra.errors import TargetError
 from infra.targets.docker import archives, one_shot
+from infra.targets.docker.limits import MEBIBYTE
 from infra.targets.docker.ownership import ROLE
 from infra.targets.spec import ServerSpec
 
@@ -154,6 +156,61 @@ def _remote_pin(api: APIClient, operation: str, reference: str, login: Mapping[s
         ) from None
     digest = str(found["Descriptor"]["digest"])
     return Pin(f"{repository_of(reference)}@{digest}", digest)
+
+
+def pull(
+    api: APIClient,
+    pinned: str,
+    *,
+    platform: str,
+    login: Mapping[str, str] | None,
+    spec_name: str,
+    progress: Callable[[str], None],
+    cancelled: threading.Event,
+) -> None:
+    """Brings a pinned image onto the engine, where it is missing, and tells how far that is. Raises TargetError."""
+    from docker.errors import APIError
+
+    if _inspected(api, pinned) is not None:
+        return
+    operation, layers = f"get the image of {spec_name}", Layers()
+    hint = (
+        "check the space where the engine keeps its data and the way to the registry, then run `up` again: it goes on"
+    )
+    options: dict[str, Any] = {"auth_config": dict(login) if login else None, "platform": platform or None}
+    progress(f"pulling {pinned}")
+    try:
+        for event in api.pull(pinned, stream=True, decode=True, **options):
+            if cancelled.is_set():
+                raise TargetError(operation, pinned, f"cancelled, {layers.text}", "run `up` again: it goes on")
+            if "error" in event:
+                cause = f"it could not be pulled, {layers.text}: {event['error']}"
+                raise TargetError(operation, pinned, cause, hint)
+            if layers.take(event):
+                progress(f"pulling {pinned}: {layers.text}")
+    except APIError as error:
+        raise TargetError(operation, pinned, f"it could not be pulled: {error.explanation}", hint) from None
+
+
+@dataclass
+class Layers:
+    """How far a pull is. amounts: layer -> bytes that are there, and all of it. text: as it was told last."""
+
+    amounts: dict[str, tuple[int, int]] = field(default_factory=dict)
+    text: str = "nothing of it was there yet"
+
+    def take(self, event: Mapping[str, Any]) -> bool:
+        """Takes one of the engine's events; whether there is something new to tell, in whole MiB."""
+        layer, detail = str(event.get("id", "")), event.get("progressDetail") or {}
+        if event.get("status") == "Downloading" and detail.get("total"):
+            self.amounts[layer] = (int(detail.get("current", 0)), int(detail["total"]))
+        elif event.get("status") in ("Download complete", "Pull complete") and layer in self.amounts:
+            self.amounts[layer] = (self.amounts[layer][1],) * 2
+        there, whole = (
+            (sum(each) // MEBIBYTE for each in zip(*self.amounts.values(), strict=True)) if self.amounts else (0, 0)
+        )
+        before, self.text = self.text, f"{there} of {whole} MiB" if self.amounts else self.text
+        return self.text != before
 
 
 def _inspected(api: APIClient, reference: str) -> dict[str, Any] | None:

@@ -66,14 +66,14 @@ class ImagePin(OnEngine):
             return Converged({name: state[name] for name in self.outputs})
         reference = inputs["reference"]
         with connected(inputs["engine"], f"find the image of {inputs['server']}", reference) as api:
-            found = images.pin(
-                api,
-                reference,
-                platform=inputs["platform"],
-                policy=inputs["policy"],
-                login=inputs["logins"].get(images.registry_of(reference)),
-                spec_name=inputs["server"],
-            )
+            about = {
+                "platform": inputs["platform"],
+                "login": inputs["logins"].get(images.registry_of(reference)),
+                "spec_name": inputs["server"],
+            }
+            found = images.pin(api, reference, policy=inputs["policy"], **about)
+            # pulumi-docker would pull it as well, and tell nothing meanwhile.
+            images.pull(api, found.reference, **about, progress=operation.progress, cancelled=operation.cancelled)
         return Converged({"pinned": found.reference, "digest": found.digest}, changes)
 
 

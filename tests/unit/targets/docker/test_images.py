@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from docker.errors import NotFound
 
 from infra.errors import TargetError
 from infra.targets.docker import images
 from infra.targets.docker.images import Image
 from tests.images import references as test_images
 from tests.support import container_product, engine
-from tests.support.registry import Pushed, Registry, pushed, registry
+from tests.support.registry import Pushed, Registry, pushed, registry, remove
 
 SPEC = container_product.spec()
 VARIABLE = replace(SPEC, packaging=replace(SPEC.packaging, data_variable="PGDATA"))
@@ -106,6 +108,59 @@ def test_a_tag_of_a_private_registry_is_pinned_to_its_digest(api: Any, private: 
     where, image = private
     found = pin(api, image.reference, policy=images.ALWAYS, login=where.login)
     assert (found.reference, found.digest) == (image.pinned, image.digest)
+
+
+def pull(api: Any, pinned: str, login: Any) -> list[str]:
+    """What is told meanwhile."""
+    told: list[str] = []
+    images.pull(
+        api, pinned, platform="", login=login, spec_name="third", progress=told.append, cancelled=threading.Event()
+    )
+    return told
+
+
+def test_a_pull_says_what_it_pulls_and_one_that_fails_says_why(api: Any, private: tuple[Registry, Pushed]) -> None:
+    where, image = private
+    remove(api, image.reference)
+    try:
+        assert pull(api, image.pinned, where.login)[0] == f"pulling {image.pinned}"
+        assert images.described(api, image.pinned) is not None
+        assert pull(api, image.pinned, where.login) == [], "it is there"
+    finally:
+        remove(api, image.pinned)
+    unknown = f"{where.address}/team/redis@sha256:{'0' * 64}"
+    with pytest.raises(TargetError, match=r"it could not be pulled: .*(not found|unknown|no basic auth)") as caught:
+        pull(api, unknown, None)
+    assert caught.value.path == unknown
+
+
+def test_how_far_a_pull_is() -> None:
+    layers, mebibyte = images.Layers(), 1024 * 1024
+    events: list[dict[str, Any]] = [
+        {"status": "Pulling from team/redis", "id": "7"},
+        {"status": "Downloading", "id": "a", "progressDetail": {"current": 2 * mebibyte, "total": 8 * mebibyte}},
+        {"status": "Downloading", "id": "a", "progressDetail": {"current": 2 * mebibyte + 9, "total": 8 * mebibyte}},
+        {"status": "Downloading", "id": "b", "progressDetail": {"current": 0, "total": 4 * mebibyte}},
+        {"status": "Download complete", "id": "a"},
+    ]
+    told = [layers.text for event in events if layers.take(event)]
+    assert told == ["2 of 8 MiB", "2 of 12 MiB", "8 of 12 MiB"]
+
+
+class Broken:
+    """An engine whose pull ends half-way."""
+
+    def inspect_image(self, name: str) -> None:
+        raise NotFound(name)
+
+    def pull(self, *_: Any, **__: Any) -> Iterator[dict[str, Any]]:
+        yield {"status": "Downloading", "id": "a", "progressDetail": {"current": 3 << 20, "total": 8 << 20}}
+        yield {"error": "write /var/lib/docker/tmp/x: no space left on device"}
+
+
+def test_a_pull_that_ends_half_way_says_how_far_it_was() -> None:
+    with pytest.raises(TargetError, match=r"could not be pulled, 3 of 8 MiB: write .* no space left on device"):
+        pull(Broken(), "team/redis@sha256:00", None)
 
 
 @pytest.mark.parametrize("login", [None, {"username": "keeper", "password": "wrong"}])
