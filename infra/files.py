@@ -18,6 +18,7 @@ FILE_MODE = 0o600
 PARTIAL = ".partial"
 """How the name of a file ends that is not whole yet."""
 
+BEGINNING = 16
 LARGEST = 64 * 1024 * 1024
 """Bytes of the largest file that is read whole: far more than any of ours has."""
 
@@ -61,6 +62,12 @@ def read(path: Path, *, owner: int | None = None, follow: bool = False, largest:
     if len(content) > largest:
         raise IrregularFileError(errno.EFBIG, f"is larger than {largest} bytes", str(path))
     return content
+
+
+def beginning(path: Path) -> bytes:
+    """Its first BEGINNING bytes, of a file of any size. Raises OSError."""
+    with os.fdopen(open_regular(path), "rb") as file:
+        return file.read(BEGINNING)
 
 
 def read_text(path: Path, *, owner: int | None = None, follow: bool = False, largest: int = LARGEST) -> str:

@@ -11,7 +11,7 @@ from infra.cache import wire
 from infra.endpoint import Endpoint
 from infra.errors import ServerError
 from infra.paths import PROJECT_ROOT
-from infra.targets.spec import Answer, CredentialsRefused, Packaging, ServerFile, ServerSpec
+from infra.targets.spec import Answer, CredentialsRefused, DataFormat, Packaging, ServerFile, ServerSpec
 from infra.targets.templates import fill
 
 NAME = "redis"
@@ -23,6 +23,9 @@ PLACED = frozenset({"port", "bind"})
 """Settings whose values come from the target."""
 STARTED_WITH = ("logfile", "dir", "dbfilename")
 """Settings in our file that a running server does not change, for whom that may be."""
+SNAPSHOT = "dump.rdb"
+NEWEST_FORMAT = {(7, 0): 10, (7, 2): 11, (7, 4): 12, (8, 0): 12}
+"""Release of Redis -> the newest format of snapshots it reads (RDB_VERSION in its rdb.h); any Valkey reads up to 11."""
 NEVER_CHANGED = {
     "enable-debug-command": "no",
     "enable-module-command": "no",
@@ -73,9 +76,32 @@ def spec(*, parameters: Mapping[str, str]) -> ServerSpec:
                 "secrets", "redis-password.conf", f'requirepass "{{secret:{PASSWORD}}}"\n', restart=True, escaped=True
             ),
         ),
+        data_format=DataFormat(
+            version_command=("server", "--version"),
+            snapshot=parameters.get("dbfilename", SNAPSHOT),
+            readable="infra.cache.server:unreadable",
+        ),
         restart_key=hashlib.sha256(read_at_start.encode()).hexdigest(),
         log="" if values["logfile"] == DEFAULT_LOG else values["logfile"],
     )
+
+
+def unreadable(beginning: str, version: str) -> str:
+    """Why a server that prints this version cannot load a snapshot that begins so; empty where it can, or nobody knows."""
+    snapshot = re.match(r"(REDIS|VALKEY)(\d+)", beginning)
+    program = re.search(r"(Redis|Valkey) server v=(\d+)\.(\d+)", version)
+    if snapshot is None or program is None:
+        return ""
+    (writer, number), product = snapshot.groups(), program[1]
+    release = (int(program[2]), int(program[3]))
+    if writer == product.upper() == "VALKEY":
+        reads = "" if release >= (9, 0) else "up to REDIS0011"
+    elif writer == "VALKEY":
+        reads = "files of Redis only"
+    else:
+        newest = 11 if product == "Valkey" else NEWEST_FORMAT.get(release)
+        reads = "" if newest is None or int(number) <= newest else f"up to REDIS{newest:04}"
+    return f"it begins with {snapshot[0]}, and {product} {release[0]}.{release[1]} reads {reads}" if reads else ""
 
 
 def _lines(name: str, value: str) -> list[str]:

@@ -119,6 +119,8 @@ def stop(server: Server, *, progress: Callable[[str], None]) -> None:
 def check_format(machine: Machine) -> None:
     """Raises TargetError when the data was made by another version than the programs', or is not data."""
     spec, titles = machine.spec, machine.titles
+    if spec.data_format.snapshot:
+        _check_snapshot(machine)
     if not spec.data_format.file:
         return
     made_by = machine.data_version()
@@ -137,6 +139,21 @@ def check_format(machine: Machine) -> None:
             f"the data in it was made by version {made_by}, {titles.programs} is version {version}",
             f"set {titles.setting} back to version {made_by}; to change the version, dump the data with the old server and "
             "load it with the new one: docs/troubleshooting.md",
+        )
+
+
+def _check_snapshot(machine: Machine) -> None:
+    spec, titles, snapshot = machine.spec, machine.titles, machine.spec.data_format.snapshot
+    beginning = machine.beginning(snapshot)
+    if not beginning:
+        return
+    problem = spec.unreadable(beginning, machine.run_once(spec.data_format.version_command, "version").text)
+    if problem:
+        raise TargetError(
+            f"start {spec.name}",
+            titles.data,
+            f"its snapshot {snapshot} cannot be read by {titles.programs}: {problem}",
+            f"nothing was touched; set {titles.setting} back to the programs that wrote it",
         )
 
 

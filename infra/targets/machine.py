@@ -175,6 +175,9 @@ class Machine(Protocol):
     def data_version(self) -> str | None:
         """The content of the file that names the data's format; None without that file."""
 
+    def beginning(self, path: str) -> str:
+        """The first bytes of a file below the data folder, what is no ASCII replaced; empty where there is no such file."""
+
     def process(self) -> ProcessState:
         """The state of its process."""
 

@@ -10,6 +10,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from infra import files
 from infra.targets.machine import FOLDER, FOLDER_MODE, UNREADABLE, FileState
@@ -75,6 +76,12 @@ def _opened(folder: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def fresh(path: Path) -> IO[bytes]:
+    """An empty file for a child's output, in a folder that only the user who runs this package can change."""
+    path.unlink(missing_ok=True)
+    return path.open("xb")
 
 
 def sync_folder(folder: Path) -> None:

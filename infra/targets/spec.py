@@ -103,11 +103,16 @@ class DataFormat:
     file: path below the data folder holding the version of the format (`PG_VERSION`); empty when there is no such file.
     version_command: argv whose output names the version of the programs. version_pattern: regular expression whose
     first group is the part that must equal the file's content.
+    snapshot: path below the data folder of a file that tells what wrote it in its first bytes, read at every start; it may
+    be absent. readable: `module:function` of these bytes and the output of version_command, why such programs cannot read
+    it, empty where they can or nobody knows.
     """
 
     file: str = ""
     version_command: tuple[str, ...] = ()
     version_pattern: str = r"(\d+)"
+    snapshot: str = ""
+    readable: str = ""
 
 
 @dataclass(frozen=True)
@@ -194,6 +199,10 @@ class ServerSpec:
         """The probe's function, imported now: products bring their client library only when it is needed."""
         probe: Probe = functools.partial(_function(self.probe), **self.probe_arguments)
         return probe
+
+    def unreadable(self, beginning: str, version: str) -> str:
+        """Why programs that print this version cannot read a snapshot that begins so; empty where they can."""
+        return str(_function(self.data_format.readable)(beginning, version))
 
     def credentials_text(self, secrets: Mapping[str, str]) -> str:
         """What credentials_command reads. It must not hold a secret in plain text: the server may log it."""

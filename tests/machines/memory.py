@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from infra.errors import TargetError
+from infra.files import BEGINNING
 from infra.targets import machine
 from infra.targets.location import Location
 from infra.targets.machine import FOLDER, DataKind, FileState, Output, ProcessState
@@ -52,6 +53,9 @@ class MemoryMachine:
 
     def data_version(self) -> str | None:
         return self.text(f"data/{self.spec.data_format.file}").strip() or None
+
+    def beginning(self, path: str) -> str:
+        return self.text(f"data/{path}")[:BEGINNING]
 
     def process(self) -> ProcessState:
         applied = machine.Applied.from_text(self.text(machine.APPLIED_FILE)) or machine.Applied()

@@ -301,6 +301,27 @@ def test_data_of_another_version_is_refused_before_a_running_server_is_stopped(s
     assert "changed" not in stage.text(stage.live)
 
 
+def test_a_snapshot_that_the_programs_cannot_read_is_refused_before_a_running_server_is_stopped(stage: Stage) -> None:
+    stage.apply()
+    stage.put("data/kept", "FORMAT9 and what follows it")
+    process = stage.process()
+    own = stage.spec().data_format
+    other = replace(stage.spec("changed"), restart_key="other")
+    newer = replace(other, data_format=replace(own, snapshot="kept", readable=f"{__name__}:cannot_read"))
+    for act in (stage.apply, stage.restart):
+        with pytest.raises(TargetError, match=r"kept cannot be read by .*: FORMAT9 and what, and this is .*\d"):
+            act(newer)
+    assert stage.facts().version
+    assert stage.process() == process
+    assert "changed" not in stage.text(stage.live)
+    stage.apply(replace(newer, data_format=replace(newer.data_format, snapshot="absent")))
+    assert stage.process() != process
+
+
+def cannot_read(beginning: str, version: str) -> str:
+    return f"{beginning}, and this is {version}"
+
+
 def test_programs_that_do_not_tell_their_version_are_an_error(stage: Stage) -> None:
     stage.apply()
     stage.stop()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra.changes import Change
 from infra.errors import TargetError
+from infra.files import BEGINNING
 from infra.targets import ports
 from infra.targets.docker import archives, engine, one_shot
 from infra.targets.docker.container_location import FILE_FOLDERS, FILES_ROOT, ContainerLocation, argv
@@ -151,6 +152,14 @@ class ContainerMachine:
             path = f"{self.container.data}/{self.spec.data_format.file}"
             text = archives.read_text(self.api, container, path)
         return None if text is None else text.strip()
+
+    def beginning(self, path: str) -> str:
+        where = f"{self.container.data}/{path}"
+        with self._file_access() as container:
+            if container is None or archives.mode_of(self.api, container, where) is None:
+                return ""
+        code, text = one_shot.run(self.api, self.container, ("head", "-c", str(BEGINNING), where), "version")
+        return "" if code else text
 
     def process(self) -> ProcessState:
         found = inspected(self.api, self.container.container)

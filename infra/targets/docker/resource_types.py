@@ -102,6 +102,9 @@ class ContainerImage(OnEngine):
             return []
         return [Change(f"image of {inputs['spec']['name']}", "read", "it is another one, or was not read yet")]
 
+    def foreseen(self, inputs: Values, state: Values) -> Values:
+        return {name: state[name] for name in self.outputs} if inputs["image"] == state["image"] else {}
+
     def converge(self, inputs: Values, state: Values | None, operation: Operation) -> Converged:
         from infra.targets import lifecycle
         from infra.targets.docker import images

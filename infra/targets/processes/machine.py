@@ -136,6 +136,12 @@ class ProcessMachine:
                 return None
             raise
 
+    def beginning(self, path: str) -> str:
+        try:
+            return files.beginning(self.placement.sub("data") / path).decode("ascii", "replace")
+        except OSError:
+            return ""
+
     def process(self) -> ProcessState:
         record = process_records.read(self.placement.record)
         if record is None or not record.alive:
@@ -271,7 +277,7 @@ class ProcessMachine:
                 (self.placement.folder / path).unlink(missing_ok=True)
 
     def _initialized(self, command: list[str], output: Path, cancelled: threading.Event) -> int:
-        with _fresh(output) as stream:
+        with owned_files.fresh(output) as stream:
             child = self._launch(command, stream)
             while (code := _wait(child, POLL)) is None:
                 if cancelled.is_set():
@@ -305,7 +311,7 @@ class ProcessMachine:
         fields = {"programs": str(self.programs), "endpoint": self._where}
         self._remove_stale_files()
         self.logged_before = {path: size(path) for path in self._logs()}
-        with _fresh(self.placement.sub("run") / "start.log") as stream:
+        with owned_files.fresh(self.placement.sub("run") / "start.log") as stream:
             self._launch(self._command((*self.spec.start, *self.spec.fixed)), stream, record=fields).wait()
         (self.placement.folder / RELOAD_PENDING).unlink(missing_ok=True)
 
@@ -385,12 +391,6 @@ class ProcessMachine:
                 pid = 0
             if not pid or not launcher.identity(pid) or not self._is_this_server(pid):
                 path.unlink(missing_ok=True)
-
-
-def _fresh(path: Path) -> IO[bytes]:
-    """An empty file for a child's output, in a folder that only the user who runs this package can change."""
-    path.unlink(missing_ok=True)
-    return path.open("xb")
 
 
 def _wait(child: subprocess.Popen[bytes], seconds: float) -> int | None:

@@ -7,6 +7,7 @@ import string
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from infra.changes import Effect
 from infra.endpoint import Endpoint
 from infra.errors import ServerError, TargetError
 from infra.settings.model import RedisSettings
+from infra.targets import lifecycle
 from infra.targets.processes.placement import Placement
 from infra.targets.spec import CredentialsRefused, ServerSpec
 from tests.support.placements import Stage, kill_server, staged, wait_until
@@ -282,3 +284,50 @@ def test_a_log_that_its_user_cannot_write_is_refused_while_the_server_goes_on(st
     own = place.sub("logs") / "own.log"
     stage.apply(place, spec(logfile=str(own)), SECRETS)
     assert own.exists()
+
+
+@pytest.mark.parametrize(
+    ("beginning", "version", "reads"),
+    [
+        ("VALKEY080", "Redis server v=7.0.15 sha=0", "files of Redis only"),
+        ("VALKEY080", "Valkey server v=8.1.0 sha=0", "up to REDIS0011"),
+        ("VALKEY080", "Valkey server v=9.1.2 sha=0", ""),
+        ("REDIS0012", "Redis server v=7.0.15 sha=0", "up to REDIS0010"),
+        ("REDIS0012", "Valkey server v=9.1.2 sha=0", "up to REDIS0011"),
+        ("REDIS0010", "Valkey server v=9.1.2 sha=0", ""),
+        ("REDIS0012", "Redis server v=8.0.2 sha=0", ""),
+        ("REDIS0099", "Redis server v=99.0.0 sha=0", ""),
+        ("REDIS0012", "something else", ""),
+        ("", "Redis server v=7.0.15 sha=0", ""),
+    ],
+)
+def test_a_snapshot_tells_who_can_read_it(beginning: str, version: str, reads: str) -> None:
+    found = server.unreadable(beginning, version)
+    assert found.endswith(f"reads {reads}") if reads else found == ""
+
+
+@needs_debian
+@pytest.mark.parametrize("was_saved", [True, False])
+def test_programs_that_cannot_read_the_data_leave_it_to_the_former_ones(stage: Stage, was_saved: bool) -> None:
+    """Redis 7 over what Valkey has written: known before where there is a snapshot, else after the stop that writes one."""
+    place = up(stage)
+    connection = client(place)
+    connection.set("kept", "rows")
+    if was_saved:
+        connection.save()
+    former = stage.server(place, spec(), SECRETS)
+    with pytest.raises(
+        TargetError, match="VALKEY080, and Redis 7.0 reads" if was_saved else "Wrong signature"
+    ) as caught:
+        lifecycle.apply(
+            stage.server(place, spec(), SECRETS, DEBIAN),
+            cancelled=threading.Event(),
+            progress=stage.lines.append,
+            previous=lambda: nullcontext(former),
+        )
+    if was_saved:
+        assert connection.get("kept") == "rows", "the same connection: it was not stopped"
+    else:
+        assert caught.value.cause.endswith("redis runs again as it was before this change")
+    assert client(place).get("kept") == "rows"
+    assert stage.plan(place, spec(), SECRETS) == []
