@@ -112,7 +112,7 @@ OWN_TEXTS = {
     "infra/postgres/declared.py": "the same query",
     "infra/postgres/server.py": "its templates, part of the package",
     "infra/settings/reference.py": "a page of the documents",
-    "infra/targets/processes/machine.py": "makes the output of a start anew",
+    "infra/targets/owned_files.py": "makes the output of a start anew",
     "infra/targets/processes/programs.py": "what a wheel says of itself",
     "infra/tunnels.py": "the errors of a tunnel, in a file of its own making",
     "infra/verification/checks/machine.py": "its script, part of the package",
