@@ -104,9 +104,9 @@ def _of_role(kind: str, declared: PrivilegesDeclaration, major: int) -> frozense
 
 
 def _of_owner(item: Object) -> frozenset[str]:
-    """CREATE on the database is for schemas, and for the extensions that PostgreSQL trusts."""
+    """CREATE on the database is for schemas, and for the extensions that PostgreSQL trusts; CONNECT for what it runs itself."""
     if item.kind == "database":
-        return frozenset({"CREATE", "TEMPORARY"})
+        return frozenset({"CREATE", "CONNECT", "TEMPORARY"})
     return frozenset({"USAGE", "CREATE"}) if (item.kind, item.name) == ("schema", APPLICATION_SCHEMA) else frozenset()
 
 

@@ -255,7 +255,7 @@ def write_objects(connected: Callable[[str], psycopg.Connection], password: str,
         verifier = connection.pgconn.encrypt_password(password.encode(), APPLICATION_ROLE.encode(), b"scram-sha-256")
         connection.execute(b"CREATE ROLE circlepay_user LOGIN PASSWORD '%s'" % verifier)
         connection.execute("CREATE ROLE circlepay_owner")
-        connection.execute("GRANT CREATE, TEMPORARY ON DATABASE circlepay_db TO circlepay_owner")
+        connection.execute("GRANT CREATE, CONNECT, TEMPORARY ON DATABASE circlepay_db TO circlepay_owner")
     with connected(DATABASE) as connection:
         connection.execute("GRANT USAGE, CREATE ON SCHEMA public TO circlepay_owner")
         connection.execute("CREATE SCHEMA circlepay")

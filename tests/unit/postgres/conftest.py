@@ -158,7 +158,7 @@ def copied(finished: Stage) -> Iterator[Stage]:
         connection.execute(SQL("CREATE DATABASE {} TEMPLATE finished").format(Identifier(name)))
         connection.execute(SQL("COMMENT ON DATABASE {} IS {}").format(Identifier(name), Literal(MARK)))
         connection.execute(SQL("GRANT CONNECT ON DATABASE {} TO {}").format(Identifier(name), Identifier(ROLE)))
-        grant = SQL("GRANT CREATE, TEMPORARY ON DATABASE {} TO {}")
+        grant = SQL("GRANT CREATE, CONNECT, TEMPORARY ON DATABASE {} TO {}")
         connection.execute(grant.format(Identifier(name), Identifier(OWNER)))
     try:
         yield copy
