@@ -54,4 +54,4 @@ def test_a_preview_of_other_settings_is_what_up_does(live: LiveStack) -> None:
     assert previewed
     assert _done(live) == previewed
     live.clone.configure(**declared)
-    live.fresh()
+    live.read_again()
