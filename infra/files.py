@@ -106,9 +106,9 @@ def replace_in(folder: int, name: str, content: bytes, partial: str, *, owner: t
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[int]:
-    """A descriptor of the folder. Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def opened(folder: Path, *, follow: bool = True) -> Iterator[int]:
+    """A descriptor of the folder. Raises OSError. follow: also where a link in its place leads, which its owner may put there."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
     try:
         yield descriptor
     finally:

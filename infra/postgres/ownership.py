@@ -1,8 +1,8 @@
 """Who owns the objects: a role that is no superuser and that nobody can log in as.
 
 A cascade fires the triggers of a table as the table's owner, a view reads as its owner, and an index computes as its owner:
-whoever may add a trigger reaches as far as that owner does. The record of applied migrations stays the superuser's, who
-writes it.
+whoever may add a trigger reaches as far as that owner does. The record of applied migrations stays the superuser's; the
+owner may add to it while it runs one.
 """
 
 from __future__ import annotations

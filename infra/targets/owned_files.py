@@ -8,7 +8,6 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -53,7 +52,7 @@ def make_folder(path: Path, owner: Account, mode: int = FOLDER_MODE) -> None:
 def names(folder: Path) -> list[str]:
     """What is in the folder; nothing where there is none, or none that can be read. Never follows a link."""
     try:
-        with _opened(folder) as descriptor, os.scandir(descriptor) as entries:
+        with files.opened(folder, follow=False) as descriptor, os.scandir(descriptor) as entries:
             return [entry.name for entry in entries]
     except OSError:
         return []
@@ -61,21 +60,11 @@ def names(folder: Path) -> list[str]:
 
 def remove(path: Path) -> None:
     """Removes a file, a link, or a folder with all that is in it. What is gone is fine; raises OSError otherwise."""
-    with contextlib.suppress(FileNotFoundError), _opened(path.parent) as folder:
+    with contextlib.suppress(FileNotFoundError), files.opened(path.parent, follow=False) as folder:
         if stat.S_ISDIR(os.lstat(path.name, dir_fd=folder).st_mode):
             shutil.rmtree(path.name, dir_fd=folder)
         else:
             os.unlink(path.name, dir_fd=folder)
-
-
-@contextlib.contextmanager
-def _opened(folder: Path) -> Iterator[int]:
-    """A descriptor of the folder itself: its owner could put a link in its place at any moment."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def fresh(path: Path) -> IO[bytes]:

@@ -196,12 +196,12 @@ class ProcessMachine:
             owned_files.write(folder / path, text, account(None) if path.startswith("run/") else owner)
 
     def halted(self) -> bool:
-        record = process_records.read(self.placement.record)
-        return record is not None and record.alive and launcher.is_halted(record.pid)
+        record = process_records.running(self.placement.record)
+        return record is not None and launcher.is_halted(record.pid)
 
     def resume(self) -> None:
-        record = process_records.read(self.placement.record)
-        if record is not None and record.alive:
+        record = process_records.running(self.placement.record)
+        if record is not None:
             os.kill(record.pid, signal.SIGCONT)
 
     def adjust(self) -> None:
@@ -213,8 +213,7 @@ class ProcessMachine:
             programs.command(words, self.spec, folder, self.location.placeholders)
         if self.spec.log:
             refuse_unwritable(Path(self.spec.log), self.spec.name, self.placement.owner)
-        record = process_records.read(self.placement.record)
-        own = record if record is not None and record.alive else None
+        own = process_records.running(self.placement.record)
         host, port = self.placement.host, self.placement.port
         claimed = ports.claim(self.location.claimant, host, port)  # also for the moment in which a server is restarted
         started = own is not None and own.endpoint == self._where
@@ -316,14 +315,14 @@ class ProcessMachine:
         (self.placement.folder / RELOAD_PENDING).unlink(missing_ok=True)
 
     def reload(self) -> None:
-        record = process_records.read(self.placement.record)
-        if record is not None and record.alive:
+        record = process_records.running(self.placement.record)
+        if record is not None:
             os.kill(record.pid, signal.Signals[self.spec.reload_signal])
         (self.placement.folder / RELOAD_PENDING).unlink(missing_ok=True)
 
     def stop(self) -> None:
-        record = process_records.read(self.placement.record)
-        if record is not None and record.alive:
+        record = process_records.running(self.placement.record)
+        if record is not None:
             self._end(record.pid)
         self.placement.record.unlink(missing_ok=True)
         self._discard_unfinished()

@@ -141,16 +141,15 @@ def wants_another_port(placement: Placement) -> bool:
 
 def has_listened(folder: Path) -> bool:
     """Whether the server ever had its port, so that clients may know it. Folders of earlier releases tell by other files."""
-    record = process_records.read(folder / "run" / "process.json")
-    if record is not None and record.alive:
+    if process_records.running(folder / "run" / "process.json") is not None:
         return True
     return not (folder / UNHEARD).exists() and any((folder / name).exists() for name in (APPLIED_FILE, "run/spec.json"))
 
 
 def _runs_at(folder: Path, host: str, port: int | None) -> bool:
     """Whether the folder's own server has that address: one that was brought back there after its move to another failed."""
-    record = process_records.read(folder / "run" / "process.json")
-    return record is not None and record.alive and record.endpoint == f"{host}:{port}"
+    record = process_records.running(folder / "run" / "process.json")
+    return record is not None and record.endpoint == f"{host}:{port}"
 
 
 def note_listening(folder: Path) -> None:
@@ -172,8 +171,8 @@ def remove(folder: Path) -> None:
     if (mark.stack, mark.server) != (folder.parent.name, folder.name):
         raise _foreign(operation, folder, f"its {MARK} is that of {mark.server} of stack {mark.stack}")
     with explained(operation, folder), exclusive(folder / "lock", operation, timeout=LOCK_TIMEOUT):
-        record = process_records.read(folder / "run" / "process.json")
-        if record is not None and record.alive:
+        record = process_records.running(folder / "run" / "process.json")
+        if record is not None:
             raise TargetError(
                 operation, str(folder), f"its server still runs (pid {record.pid})", "stop it first: make down"
             )

@@ -38,3 +38,9 @@ def read(path: Path) -> ProcessRecord | None:
         return ProcessRecord(int(value["pid"]), identity, programs, endpoint, str(value.get("restart_key", "")))
     except (FileNotFoundError, IsADirectoryError, files.IrregularFileError, ValueError, KeyError, TypeError):
         return None
+
+
+def running(path: Path) -> ProcessRecord | None:
+    """The record at `path` of a process that still runs; None without one."""
+    record = read(path)
+    return record if record is not None and record.alive else None

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from configparser import ConfigParser
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -38,10 +39,7 @@ class Published:
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
     with live_servers.postgres() as postgres, live_servers.cache() as cache:
-        with live_servers.connect(postgres, "postgres") as connection:
-            verifier = connection.pgconn.encrypt_password(PRINTABLE.encode(), b"circlepay_user", b"scram-sha-256")
-            connection.execute(b"CREATE ROLE circlepay_user LOGIN PASSWORD '%s'" % verifier)
-            connection.execute("CREATE DATABASE circlepay_db")
+        live_servers.write_objects(partial(live_servers.connect, postgres), PRINTABLE)
         with redis.Redis(port=cache.port, password=cache.password) as client:
             client.config_set("requirepass", PRINTABLE)
         login = Login(Endpoint("127.0.0.1", postgres.port), "circlepay_user", PRINTABLE, "circlepay_db")

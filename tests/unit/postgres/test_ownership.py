@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from psycopg.sql import SQL, Identifier
 
-from infra.errors import CatalogError, MigrationError
+from infra.errors import MigrationError
 from infra.postgres.facts import Catalog
 from infra.postgres.migrations import Migration, load, pending
 from tests.unit.postgres.conftest import OWNER, ROLE, Stage, mended
+from tests.unit.postgres.test_roles import a_foreign_role_is_refused
 
 OWNERS = """
 SELECT json_object_agg(DISTINCT n.nspname, pg_get_userbyid(c.relowner))
@@ -169,12 +170,7 @@ def test_a_migration_that_would_leave_its_role_is_refused_unread(tmp_path: Path,
 
 def test_a_role_of_that_name_that_is_not_ours_is_refused(bare: Stage) -> None:
     name = bare.objects.owner.name
-    bare.run(f"CREATE ROLE {name} LOGIN PASSWORD 'mine'", database="postgres")
-    for attempt in (bare.plan, bare.apply):
-        with pytest.raises(CatalogError, match="was not made by this project") as caught:
-            attempt()
-        assert "postgres.ownerRole" in caught.value.hint
-    assert not bare.ask("SELECT true FROM pg_database WHERE datname = %s", bare.name, database="postgres")
+    a_foreign_role_is_refused(bare, name, "postgres.ownerRole")
     adopted = bare.apply(owner={"adopt": True})
     assert f"adopt role {name}" in [f"{change.action} {change.subject}" for change in adopted.changes]
     assert bare.ask("SELECT rolpassword IS NULL AND NOT rolcanlogin FROM pg_authid WHERE rolname = %s", name)

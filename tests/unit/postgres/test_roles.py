@@ -137,15 +137,20 @@ def test_a_dropped_role_comes_back(bare: Stage) -> None:
         connection.execute("SELECT * FROM users")
 
 
-def test_a_role_that_is_not_ours_is_refused_before_anything_is_made(bare: Stage) -> None:
-    name = bare.objects.role.name
+def a_foreign_role_is_refused(bare: Stage, name: str, setting: str) -> None:
+    """One of that name is there before anything is made, and nothing is made. setting: the one that names it."""
     bare.run(f"CREATE ROLE {name} LOGIN PASSWORD 'mine'", database="postgres")
     for attempt in (bare.plan, bare.apply):
         with pytest.raises(CatalogError, match="was not made by this project") as caught:
             attempt()
         assert "adopt" in caught.value.hint
-        assert "applicationRole" in caught.value.hint
+        assert setting in caught.value.hint
     assert not bare.ask("SELECT true FROM pg_database WHERE datname = %s", bare.name, database="postgres")
+
+
+def test_a_role_that_is_not_ours_is_refused_before_anything_is_made(bare: Stage) -> None:
+    name = bare.objects.role.name
+    a_foreign_role_is_refused(bare, name, "applicationRole")
     done = [f"{change.action} {change.subject}" for change in bare.apply(role={"adopt": True}).changes]
     assert f"adopt role {name}" in done
     assert bare.plan().changes == ()
