@@ -6,11 +6,13 @@ Asked directly and without the package's own code, so that a defect of it cannot
 from __future__ import annotations
 
 import functools
+import gc
 import io
 import json
 import os
 import tarfile
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -39,13 +41,28 @@ def url() -> str:
     return locate("", os.environ)
 
 
-@functools.cache
 def client() -> Any:
     """The engine's API, whose stubs know half of it. Raises DockerException where no engine answers."""
-    try:
-        return docker.APIClient(base_url=url(), version="auto", timeout=60)
-    except requests.RequestException as error:
-        raise DockerException(str(error)) from None
+    found, problem = _connected()
+    if found is None:
+        raise DockerException(problem)
+    return found
+
+
+@functools.cache
+def _connected() -> tuple[Any, str]:
+    """The client, or why there is none: asked once, since each client that finds no engine leaves a socket open.
+
+    That socket is collected here: Python warns of it when it goes, which would fail whichever test runs at that moment.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        try:
+            return docker.APIClient(base_url=url(), version="auto", timeout=60), ""
+        except (DockerException, requests.RequestException) as error:
+            problem = str(error)
+        gc.collect()
+    return None, problem
 
 
 def absent(images: Iterable[Image]) -> str:
